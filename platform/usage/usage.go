@@ -1,0 +1,59 @@
+// Package usage carries what one request consumed from the service that knows
+// it to whoever accounts for it, without either knowing the other. A middleware
+// opens a Record; services fill it in; the middleware reads it at the end.
+package usage
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Figures are the consumption of one request.
+type Figures struct {
+	Provider     string
+	Model        string
+	InputTokens  int64
+	OutputTokens int64
+	Estimated    bool  // tokens were counted here, not reported by the provider
+	InputBytes   int64 // bytes of the prompt, text or upload
+	OutputBytes  int64 // bytes of the answer, image or audio
+	CostUSD      float64
+	ObjectID     string    // the record, message or conversion that was made
+	FirstByte    time.Time // when the first piece of the answer was there; zero if none
+	Outcome      string    // a fault code when the answer failed after its status was sent; "" otherwise
+}
+
+// Record is the consumption of one request under construction. It is safe for
+// concurrent use.
+type Record struct {
+	mu      sync.Mutex
+	figures Figures
+}
+
+type key struct{}
+
+// Begin returns a context that carries a new Record, and the Record.
+func Begin(ctx context.Context) (context.Context, *Record) {
+	r := &Record{}
+	return context.WithValue(ctx, key{}, r), r
+}
+
+// Update lets the service of the current request fill in figures. Without an
+// accounting middleware it does nothing.
+func Update(ctx context.Context, fill func(*Figures)) {
+	r, ok := ctx.Value(key{}).(*Record)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fill(&r.figures)
+}
+
+// Figures returns what is known so far.
+func (r *Record) Figures() Figures {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.figures
+}
