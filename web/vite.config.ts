@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
-import { cleanOutput } from "./vite/clean-output";
-import { pageText } from "./vite/page-text";
+import { cleanOutput } from "./vite/clean-output.ts";
+import { pageText } from "./vite/page-text.ts";
 
 /** Where `npm run dev` finds a running llmhist to forward API calls to. */
 const api = process.env["LLMHIST_URL"] ?? "http://127.0.0.1:8080";

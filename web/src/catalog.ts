@@ -1,5 +1,5 @@
-import { asFields, asList, asString } from "./json";
-import type { Send } from "./http";
+import { asFields, asList, asString } from "./json.ts";
+import type { Send } from "./http.ts";
 
 /** Who answers for one module: the default model, its provider, and how many more models there are. */
 export interface Answerer {

@@ -1,4 +1,4 @@
-import type { TextKey } from "./text";
+import type { TextKey } from "./text.ts";
 
 /** One numbered step of the quick start. In command, {origin} stands for the server's own address. */
 export interface Step {

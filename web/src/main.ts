@@ -1,12 +1,12 @@
-import { findImageCatalog, findSpeechCatalog } from "./catalog";
-import { sender } from "./http";
-import { generatePicture } from "./picture";
-import { Poller } from "./poller";
-import { renderImageProvider, renderSpeechProvider } from "./provider-list";
-import { enliven } from "./quick-start";
-import { findReadiness } from "./readiness";
-import { StatusCard } from "./status-card";
-import { TryCard } from "./try-card";
+import { findImageCatalog, findSpeechCatalog } from "./catalog.ts";
+import { sender } from "./http.ts";
+import { generatePicture } from "./picture.ts";
+import { Poller } from "./poller.ts";
+import { renderImageProvider, renderSpeechProvider } from "./provider-list.ts";
+import { enliven } from "./quick-start.ts";
+import { findReadiness } from "./readiness.ts";
+import { StatusCard } from "./status-card.ts";
+import { TryCard } from "./try-card.ts";
 
 const send = sender((path, init) => fetch(path, init));
 const surroundings = { origin: location.origin, now: Date.now };

@@ -1,7 +1,7 @@
-import { asFields, asNumber, asString } from "./json";
-import type { Send } from "./http";
-import { describeTrouble, plainTrouble, type Trouble } from "./problem";
-import { text } from "./text";
+import { asFields, asNumber, asString } from "./json.ts";
+import type { Send } from "./http.ts";
+import { describeTrouble, plainTrouble, type Trouble } from "./problem.ts";
+import { text } from "./text.ts";
 
 /** A generated picture and where it came from. */
 export interface Picture {

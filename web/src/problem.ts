@@ -1,6 +1,6 @@
-import { asFields, asList, asString } from "./json";
-import type { Outcome } from "./http";
-import { text, textCount } from "./text";
+import { asFields, asList, asString } from "./json.ts";
+import type { Outcome } from "./http.ts";
+import { text, textCount } from "./text.ts";
 
 /** An error in plain words: what happened, why, and the fields it is about. */
 export interface Trouble {

@@ -1,6 +1,6 @@
-import type { Answerer, ImageCatalog, SpeechCatalog } from "./catalog";
-import { byId, create } from "./dom";
-import { text, textCount } from "./text";
+import type { Answerer, ImageCatalog, SpeechCatalog } from "./catalog.ts";
+import { byId, create } from "./dom.ts";
+import { text, textCount } from "./text.ts";
 
 /** Shows who answers for images; undefined means that the catalog could not be read. */
 export function renderImageProvider(catalog: ImageCatalog | undefined): void {

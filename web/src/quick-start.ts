@@ -1,6 +1,6 @@
-import { byId, create, setText } from "./dom";
-import { steps } from "./commands";
-import { text } from "./text";
+import { byId, create, setText } from "./dom.ts";
+import { steps } from "./commands.ts";
+import { text } from "./text.ts";
 
 /** How long a copy button says that it has copied, in milliseconds. */
 const copiedMs = 2_000;

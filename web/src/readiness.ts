@@ -1,5 +1,5 @@
-import { asFields, asList, asString } from "./json";
-import type { Outcome, Send } from "./http";
+import { asFields, asList, asString } from "./json.ts";
+import type { Outcome, Send } from "./http.ts";
 
 /** What the server says about itself in GET /readyz. */
 export type ServerState = "ready" | "starting" | "draining" | "degraded";

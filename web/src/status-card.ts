@@ -1,6 +1,6 @@
-import { byId, create, setText } from "./dom";
-import type { Check, Readiness } from "./readiness";
-import { text, type TextKey } from "./text";
+import { byId, create, setText } from "./dom.ts";
+import type { Check, Readiness } from "./readiness.ts";
+import { text, type TextKey } from "./text.ts";
 
 /** How each state is called and explained. The names are also the values of data-state, which styles use. */
 const words = {
@@ -27,6 +27,7 @@ export class StatusCard {
   constructor(onCheckNow: () => void) {
     const button = byId("status-check-now", HTMLButtonElement);
     button.addEventListener("click", onCheckNow);
+    button.hidden = false;
     byId("status-live", HTMLElement).hidden = false;
     this.#show("checking", text("statusChecking"), text("statusCheckingDetail"));
   }

@@ -1,4 +1,4 @@
-import { en } from "./text.en";
+import { en } from "./text.en.ts";
 
 /** The shape every language's dictionary has; another language is one more file of this type. */
 export type Dictionary = Record<keyof typeof en, string>;

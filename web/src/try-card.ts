@@ -1,7 +1,7 @@
-import { byId, create, setText } from "./dom";
-import type { Generation, Picture, PictureRequest } from "./picture";
-import { plainTrouble, type Trouble } from "./problem";
-import { text } from "./text";
+import { byId, create, setText } from "./dom.ts";
+import type { Generation, Picture, PictureRequest } from "./picture.ts";
+import { plainTrouble, type Trouble } from "./problem.ts";
+import { text } from "./text.ts";
 
 /** Generates one picture; ends early when signal aborts. Must not reject. */
 export type Generate = (request: PictureRequest, signal: AbortSignal) => Promise<Generation>;

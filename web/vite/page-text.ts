@@ -1,6 +1,6 @@
 import type { Plugin } from "vite";
-import { defaultOrigin, originMark, steps } from "../src/commands";
-import { isTextKey, text } from "../src/text";
+import { defaultOrigin, originMark, steps } from "../src/commands.ts";
+import { isTextKey, text } from "../src/text.ts";
 
 /** Escapes s for use as HTML text or as a quoted attribute value. */
 export function escapeHTML(s: string): string {
