@@ -1,0 +1,395 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash/maphash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"syscall"
+
+	"llmhist/platform/fault"
+)
+
+// Directory is a Bucket in a directory of the local file system. Every write is
+// made in a temporary file, synced, renamed into place, and its directory entry
+// synced: after a power cut an object is there whole or not at all.
+type Directory struct {
+	name   string
+	root   string
+	temp   string
+	signer *Signer
+
+	seed  maphash.Seed
+	lines [64]sync.Mutex // appends to one object take turns
+}
+
+// OpenDirectory opens or creates the bucket called name below root and removes
+// what an interrupted process left in its temporary directory. The caller holds
+// the data directory's lock.
+func OpenDirectory(root, name string, signer *Signer) (*Directory, error) {
+	if !ValidKey(name) || strings.Contains(name, "/") {
+		return nil, errors.New("bucket name " + name + " is not valid: use letters, digits, '.', '_' and '-'")
+	}
+	d := &Directory{name: name, root: filepath.Join(root, name), signer: signer, seed: maphash.MakeSeed()}
+	d.temp = filepath.Join(d.root, ".tmp")
+	if err := os.RemoveAll(d.temp); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(d.temp, 0o700); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Name returns the bucket's name.
+func (d *Directory) Name() string { return d.name }
+
+// Put stores an object; see Bucket.
+func (d *Directory) Put(ctx context.Context, key string, body io.Reader, options PutOptions) (Object, error) {
+	if err := checkKey(key); err != nil {
+		return Object{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return Object{}, err
+	}
+	file, err := os.CreateTemp(d.temp, "put-*")
+	if err != nil {
+		return Object{}, diskFault(err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // gone already when the rename succeeded
+	sum := sha256.New()
+	size, err := io.Copy(io.MultiWriter(file, sum), limited(contextReader{ctx, body}, options.MaxBytes))
+	if err == nil && options.MaxBytes > 0 && size > options.MaxBytes {
+		err = fault.New(fault.TooLarge, "object_too_large", "The content is larger than this store accepts.")
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return Object{}, diskFault(err)
+	}
+	target := d.path(key)
+	if err := makeDurableDir(filepath.Dir(target)); err != nil {
+		return Object{}, diskFault(err)
+	}
+	if err := place(file.Name(), target, options.IfAbsent); err != nil {
+		return Object{}, err
+	}
+	object, err := d.Stat(ctx, key)
+	object.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	return object, err
+}
+
+// place makes the finished file visible under its name, durably.
+func place(from, to string, ifAbsent bool) error {
+	var err error
+	if ifAbsent {
+		err = os.Link(from, to)
+		if errors.Is(err, fs.ErrExist) {
+			return fault.New(fault.Conflict, "object_exists", "An object of this name exists already.")
+		}
+	} else {
+		err = os.Rename(from, to)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(to))
+	}
+	return diskFault(err)
+}
+
+type directoryReader struct {
+	*os.File
+	object Object
+}
+
+func (r directoryReader) Object() Object { return r.object }
+
+// Open opens an object; see Bucket.
+func (d *Directory) Open(ctx context.Context, key string) (Reader, error) {
+	if err := errors.Join(checkKey(key), ctx.Err()); err != nil {
+		return nil, err
+	}
+	file, err := os.Open(d.path(key))
+	if err != nil {
+		return nil, diskFault(err)
+	}
+	info, err := file.Stat()
+	if err == nil && info.IsDir() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, diskFault(err)
+	}
+	return directoryReader{file, objectOf(key, info)}, nil
+}
+
+// Stat describes an object; see Bucket.
+func (d *Directory) Stat(ctx context.Context, key string) (Object, error) {
+	if err := errors.Join(checkKey(key), ctx.Err()); err != nil {
+		return Object{}, err
+	}
+	info, err := os.Stat(d.path(key))
+	if err == nil && info.IsDir() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return Object{}, diskFault(err)
+	}
+	return objectOf(key, info), nil
+}
+
+// Delete removes an object and the directories that it leaves empty.
+func (d *Directory) Delete(ctx context.Context, key string) error {
+	if err := errors.Join(checkKey(key), ctx.Err()); err != nil {
+		return err
+	}
+	target := d.path(key)
+	switch err := os.Remove(target); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return diskFault(err)
+	}
+	if err := syncDir(filepath.Dir(target)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return diskFault(err)
+	}
+	// Only the request's own directories: those of a day are shared with
+	// writers that have just made sure that they exist.
+	if strings.HasPrefix(key, "requests/") && strings.Count(key, "/") > 4 {
+		for dir := filepath.Dir(target); strings.Count(dir[len(d.root):], string(filepath.Separator)) > 4; dir = filepath.Dir(dir) {
+			if os.Remove(dir) != nil {
+				break // not empty
+			}
+		}
+	}
+	return nil
+}
+
+// List returns objects in key order; see Bucket.
+func (d *Directory) List(ctx context.Context, prefix, after string, limit int) ([]Object, error) {
+	if prefix != "" && !ValidKey(strings.TrimSuffix(prefix, "/")) {
+		return nil, checkKey(prefix)
+	}
+	start := d.root
+	if cut := strings.LastIndexByte(prefix, '/'); cut >= 0 {
+		start = d.path(prefix[:cut])
+	}
+	list := []Object{}
+	err := d.walk(ctx, start, func(key string, entry fs.DirEntry) error {
+		if !strings.HasPrefix(key, prefix) || key <= after {
+			return nil
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		list = append(list, objectOf(key, info))
+		if len(list) == limit {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.SkipAll) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, diskFault(err)
+	}
+	return list, nil
+}
+
+// walk visits files in key order: entries sort as their keys do, a directory
+// as if its name ended in a slash.
+func (d *Directory) walk(ctx context.Context, dir string, visit func(string, fs.DirEntry) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	sortKey := func(e fs.DirEntry) string {
+		if e.IsDir() {
+			return e.Name() + "/"
+		}
+		return e.Name()
+	}
+	sort.Slice(entries, func(i, j int) bool { return sortKey(entries[i]) < sortKey(entries[j]) })
+	for _, entry := range entries {
+		full := filepath.Join(dir, entry.Name())
+		switch {
+		case strings.HasPrefix(entry.Name(), "."):
+			continue
+		case entry.IsDir():
+			err = d.walk(ctx, full, visit)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+		default:
+			relative, _ := filepath.Rel(d.root, full)
+			err = visit(filepath.ToSlash(relative), entry)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AppendLine adds a line to an object; see Bucket. A line that an earlier crash
+// cut short was never acknowledged and is removed first.
+func (d *Directory) AppendLine(ctx context.Context, key string, line []byte) error {
+	if err := errors.Join(checkKey(key), ctx.Err()); err != nil {
+		return err
+	}
+	if bytes.IndexByte(line, '\n') >= 0 {
+		return fault.New(fault.Internal, "internal", "A line of a daily index must not contain a line break.")
+	}
+	turn := &d.lines[maphash.String(d.seed, key)%uint64(len(d.lines))]
+	turn.Lock()
+	defer turn.Unlock()
+	return diskFault(d.appendLine(d.path(key), append(bytes.Clone(line), '\n')))
+}
+
+func (d *Directory) appendLine(target string, line []byte) error {
+	file, err := os.OpenFile(target, os.O_RDWR, 0o600)
+	created := errors.Is(err, fs.ErrNotExist)
+	if created {
+		if err := makeDurableDir(filepath.Dir(target)); err != nil {
+			return err
+		}
+		file, err = os.OpenFile(target, os.O_RDWR|os.O_CREATE, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	end, err := endOfLastLine(file)
+	if err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(line, end); err != nil {
+		return errors.Join(err, file.Truncate(end))
+	}
+	if err := file.Truncate(end + int64(len(line))); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if created {
+		return syncDir(filepath.Dir(target))
+	}
+	return nil
+}
+
+// endOfLastLine returns the offset just after the last newline.
+func endOfLastLine(file *os.File) (int64, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	end := info.Size()
+	buffer := make([]byte, 4096)
+	for end > 0 {
+		from := max(0, end-int64(len(buffer)))
+		piece := buffer[:end-from]
+		if _, err := file.ReadAt(piece, from); err != nil {
+			return 0, err
+		}
+		if at := bytes.LastIndexByte(piece, '\n'); at >= 0 {
+			return from + int64(at) + 1, nil
+		}
+		end = from
+	}
+	return 0, nil
+}
+
+// SignedURL signs a link to the object; see Bucket.
+func (d *Directory) SignedURL(_ context.Context, key string) (SignedURL, error) {
+	if err := checkKey(key); err != nil {
+		return SignedURL{}, err
+	}
+	return d.signer.Sign(d.name, key), nil
+}
+
+func (d *Directory) path(key string) string { return filepath.Join(d.root, filepath.FromSlash(key)) }
+
+func objectOf(key string, info fs.FileInfo) Object {
+	return Object{Key: key, Size: info.Size(), ContentType: contentTypeOf(key), ModifiedAt: info.ModTime().UTC()}
+}
+
+func limited(r io.Reader, limit int64) io.Reader {
+	if limit <= 0 {
+		return r
+	}
+	return io.LimitReader(r, limit+1)
+}
+
+type contextReader struct {
+	ctx    context.Context
+	source io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.source.Read(p)
+}
+
+// makeDurableDir creates dir and syncs the parent of each directory it made.
+func makeDurableDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDurableDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+func syncDir(dir string) error {
+	handle, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = handle.Sync()
+	return errors.Join(err, handle.Close())
+}
+
+// diskFault gives a file system error its kind. It keeps the path out of the
+// answer; the cause is for the log.
+func diskFault(err error) error {
+	var known *fault.Error
+	switch {
+	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fault.Wrap(err, fault.NotFound, "not_found", "There is no such object.")
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fault.Wrap(err, fault.OutOfSpace, "storage_full", "The data directory has no space left. Free some disk space and try again.")
+	default:
+		return fault.Wrap(err, fault.Unavailable, "storage_unavailable", "The data directory cannot be used right now. Try again shortly.")
+	}
+}

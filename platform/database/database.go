@@ -1,0 +1,152 @@
+// Package database opens the SQL engines behind one small type. SQLite is the
+// embedded default: WAL, synchronous=FULL, foreign keys on, one writer and many
+// readers. PostgreSQL is the engine to grow onto. Repositories see neither:
+// they read with Read and write with Write.
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/glebarez/sqlite"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+)
+
+// Dialect names an SQL engine.
+type Dialect string
+
+// The engines.
+const (
+	SQLite   Dialect = "sqlite"
+	Postgres Dialect = "postgres"
+)
+
+// DB is an open SQL database.
+type DB struct {
+	dialect Dialect
+	write   *gorm.DB
+	read    *gorm.DB
+}
+
+// OpenSQLite opens or creates the SQLite file at path. A commit is on the disk
+// when Write returns.
+func OpenSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, error) {
+	write, err := openGORM(sqlite.Open(sqliteDSN(path, "_txlock=immediate")), logger)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	read, err := openGORM(sqlite.Open(sqliteDSN(path, "_pragma=query_only(1)")), logger)
+	if err != nil {
+		closeGORM(write)
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db := &DB{dialect: SQLite, write: write, read: read}
+	pool(write).SetMaxOpenConns(1)
+	pool(write).SetMaxIdleConns(1)
+	readers := max(4, runtime.GOMAXPROCS(0)*2)
+	pool(read).SetMaxOpenConns(readers)
+	pool(read).SetMaxIdleConns(readers)
+	if err := db.Ping(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// sqliteDSN sets on every connection what the durability promise rests on: with
+// synchronous=NORMAL a power cut would lose acknowledged commits.
+func sqliteDSN(path, extra string) string {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		absolute = path
+	}
+	file := url.URL{Scheme: "file", Path: absolute}
+	return file.String() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+		"&_pragma=foreign_keys(1)&_pragma=cache_size(-4000)&_pragma=journal_size_limit(67108864)&" + extra
+}
+
+// OpenPostgres opens the PostgreSQL database that dsn names, a URL or a
+// key=value string.
+func OpenPostgres(ctx context.Context, dsn string, logger *slog.Logger) (*DB, error) {
+	both, err := openGORM(postgres.Open(dsn), logger)
+	if err != nil {
+		return nil, errors.New("cannot connect to PostgreSQL: " + redactDSN(err, dsn))
+	}
+	db := &DB{dialect: Postgres, write: both, read: both}
+	pool(both).SetMaxOpenConns(16)
+	pool(both).SetMaxIdleConns(16)
+	pool(both).SetConnMaxIdleTime(5 * time.Minute)
+	if err := db.Ping(ctx); err != nil {
+		_ = db.Close()
+		return nil, errors.New("cannot connect to PostgreSQL: " + redactDSN(err, dsn))
+	}
+	return db, nil
+}
+
+func openGORM(dialector gorm.Dialector, logger *slog.Logger) (*gorm.DB, error) {
+	return gorm.Open(dialector, &gorm.Config{
+		Logger:                 quietLogger{logger},
+		TranslateError:         true,
+		SkipDefaultTransaction: true, // Write opens the only transactions
+		PrepareStmt:            true,
+		PrepareStmtMaxSize:     256,
+		DisableAutomaticPing:   true,
+		NowFunc:                func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
+	})
+}
+
+// Dialect returns which engine this is.
+func (db *DB) Dialect() Dialect { return db.dialect }
+
+// Read returns a handle for queries.
+func (db *DB) Read(ctx context.Context) *gorm.DB { return db.read.WithContext(ctx) }
+
+// Write runs change in one transaction and returns when it is durable. When
+// change returns an error, or ctx ends first, nothing of it is kept. change must
+// use only the handle it is given.
+func (db *DB) Write(ctx context.Context, change func(tx *gorm.DB) error) error {
+	return db.write.WithContext(ctx).Transaction(change)
+}
+
+// Handle returns the pool that writes, for migrations and maintenance.
+func (db *DB) Handle() *sql.DB { return pool(db.write) }
+
+// Ping reports whether the database answers.
+func (db *DB) Ping(ctx context.Context) error {
+	if err := pool(db.write).PingContext(ctx); err != nil {
+		return err
+	}
+	return pool(db.read).PingContext(ctx)
+}
+
+// Close closes every connection.
+func (db *DB) Close() error {
+	err := closeGORM(db.read)
+	if db.write != db.read {
+		err = errors.Join(err, closeGORM(db.write))
+	}
+	return err
+}
+
+func pool(g *gorm.DB) *sql.DB {
+	handle, err := g.DB()
+	if err != nil { // only possible for a dialector without a pool
+		panic(err)
+	}
+	return handle
+}
+
+func closeGORM(g *gorm.DB) error {
+	if statements, ok := g.ConnPool.(*gorm.PreparedStmtDB); ok {
+		statements.Close()
+	}
+	return pool(g).Close()
+}

@@ -1,0 +1,92 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"net"
+	"strings"
+
+	gosqlite "github.com/glebarez/go-sqlite"
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
+
+	"llmhist/platform/fault"
+)
+
+// SQLite primary result codes (https://sqlite.org/rescode.html).
+const (
+	sqliteBusy   = 5
+	sqliteLocked = 6
+	sqliteIOErr  = 10
+	sqliteFull   = 13
+)
+
+// Fault gives a driver's error its kind. Not-found and duplicate errors are the
+// repository's to translate first, because only it knows the noun; a cancelled
+// context passes through unchanged.
+func Fault(err error) error {
+	var known *fault.Error
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &known):
+		return err
+	}
+	switch {
+	case outOfSpace(err):
+		return fault.Wrap(err, fault.OutOfSpace, "storage_full", "The database has no space left. Free some disk space and try again.")
+	case unreachable(err):
+		return fault.Wrap(err, fault.Unavailable, "database_unavailable", "The database does not answer right now. Try again shortly.")
+	default:
+		return fault.Wrap(err, fault.Internal, "internal", "Something went wrong on this server. Tell its operator the request_id.")
+	}
+}
+
+// IsNotFound reports whether a query found no row.
+func IsNotFound(err error) bool {
+	return errors.Is(err, gorm.ErrRecordNotFound) || errors.Is(err, sql.ErrNoRows)
+}
+
+// IsDuplicate reports whether a write broke a unique index or a primary key.
+func IsDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+
+func outOfSpace(err error) bool {
+	var lite *gosqlite.Error
+	if errors.As(err, &lite) {
+		return lite.Code()&0xff == sqliteFull
+	}
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "53100" // disk_full
+}
+
+func unreachable(err error) bool {
+	var lite *gosqlite.Error
+	if errors.As(err, &lite) {
+		switch lite.Code() & 0xff {
+		case sqliteBusy, sqliteLocked, sqliteIOErr:
+			return true
+		}
+		return false
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		class := pg.Code[:2]
+		return class == "08" || class == "53" || class == "57" // connection, resources, operator intervention
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
+}
+
+// redactDSN returns the error text without any secret of the DSN in it.
+func redactDSN(err error, dsn string) string {
+	text := err.Error()
+	config, parseErr := pgconn.ParseConfig(dsn)
+	if parseErr != nil {
+		return "the connection string cannot be parsed"
+	}
+	if config.Password != "" {
+		text = strings.ReplaceAll(text, config.Password, "***")
+	}
+	return strings.ReplaceAll(text, dsn, "***")
+}

@@ -1,0 +1,85 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// ErrNewerSchema says the database was migrated by a newer release.
+var ErrNewerSchema = errors.New("the database schema is newer than this binary: install the release that wrote it, or restore a backup from before the upgrade")
+
+// Migration is one numbered step of the schema.
+type Migration struct {
+	Version   int64
+	Name      string
+	AppliedAt time.Time // zero when pending
+}
+
+// Migrate applies every pending migration of the dialect's directory in files
+// and returns how many there were. Several processes may call it at once.
+func (db *DB) Migrate(ctx context.Context, files fs.FS) (int, error) {
+	provider, err := db.provider(files)
+	if err != nil {
+		return 0, err
+	}
+	if err := refuseNewer(ctx, provider); err != nil {
+		return 0, err
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return len(results), fmt.Errorf("apply migrations: %w", err)
+	}
+	return len(results), nil
+}
+
+// Migrations lists every migration in order with the time it was applied.
+func (db *DB) Migrations(ctx context.Context, files fs.FS) ([]Migration, error) {
+	provider, err := db.provider(files)
+	if err != nil {
+		return nil, err
+	}
+	statuses, err := provider.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	list := make([]Migration, 0, len(statuses))
+	for _, status := range statuses {
+		list = append(list, Migration{Version: status.Source.Version, Name: status.Source.Path, AppliedAt: status.AppliedAt})
+	}
+	return list, nil
+}
+
+func (db *DB) provider(files fs.FS) (*goose.Provider, error) {
+	own, err := fs.Sub(files, string(db.dialect))
+	if err != nil {
+		return nil, err
+	}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	dialect := goose.DialectSQLite3
+	if db.dialect == Postgres {
+		dialect = goose.DialectPostgres
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	return goose.NewProvider(dialect, db.Handle(), own, options...)
+}
+
+func refuseNewer(ctx context.Context, provider *goose.Provider) error {
+	current, target, err := provider.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema version: %w", err)
+	}
+	if current > target {
+		return fmt.Errorf("%w (database %d, binary %d)", ErrNewerSchema, current, target)
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+// Package testkit is what the tests of every module stand on: real engines in
+// temporary places, a clock that is set by hand, and a server that knows who is
+// calling without signing in.
+package testkit
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver, to create databases
+
+	"llmhist/migrations"
+	"llmhist/platform/blob"
+	"llmhist/platform/database"
+	"llmhist/platform/uid"
+)
+
+// EachDatabase runs test on every SQL engine, migrated and empty: SQLite in a
+// file, and the PostgreSQL server that TEST_DATABASE_URL names. Without that
+// variable PostgreSQL is skipped, or fails when LLMHIST_TEST_ALL is set.
+func EachDatabase(t *testing.T, test func(t *testing.T, db *database.DB)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, SQLite(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
+}
+
+// SQLite returns a migrated, empty SQLite database.
+func SQLite(t testing.TB) *database.DB {
+	t.Helper()
+	db, err := database.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "test.db"), Logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return migrated(t, db)
+}
+
+// Postgres returns a migrated, empty database on the PostgreSQL server of
+// TEST_DATABASE_URL.
+func Postgres(t testing.TB) *database.DB {
+	t.Helper()
+	server := os.Getenv("TEST_DATABASE_URL")
+	if server == "" {
+		if os.Getenv("LLMHIST_TEST_ALL") != "" {
+			t.Fatal("TEST_DATABASE_URL is not set, and LLMHIST_TEST_ALL requires PostgreSQL")
+		}
+		t.Skip("SKIPPED: no PostgreSQL; set TEST_DATABASE_URL or use make test-all")
+	}
+	admin, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("t%x", uid.New(time.Now()))[:40]
+	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = admin.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
+		_ = admin.Close()
+	})
+	target, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target.Path = "/" + name
+	db, err := database.OpenPostgres(t.Context(), target.String(), Logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return migrated(t, db)
+}
+
+func migrated(t testing.TB, db *database.DB) *database.DB {
+	t.Helper()
+	t.Cleanup(func() { _ = db.Close() })
+	if _, err := db.Migrate(t.Context(), migrations.Files); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// Bucket returns an empty directory bucket whose links are signed for
+// http://test.invalid.
+func Bucket(t testing.TB, name string) *blob.Directory {
+	t.Helper()
+	signer := blob.NewSigner(bytes.Repeat([]byte{7}, 32), func() string { return "http://test.invalid" }, 5*time.Minute, time.Now)
+	bucket, err := blob.OpenDirectory(t.TempDir(), name, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bucket
+}
+
+// Logger returns a logger that writes nothing.
+func Logger() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// Clock is a clock that moves only when told to. It is safe for concurrent use.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock returns a clock that stands at 2026-11-23 10:00:00 UTC.
+func NewClock() *Clock { return &Clock{now: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)} }
+
+// Now returns the time it stands at.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
