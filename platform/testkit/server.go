@@ -29,7 +29,7 @@ func Serve(t testing.TB, mount func(router *web.Router)) *Server {
 	e := echo.New()
 	e.HTTPErrorHandler = web.ErrorHandler(Logger())
 	router := web.NewRouter(e)
-	e.Use(web.RequestID(), web.BodyLimit(), web.Identify(authenticateByHeader), web.Access())
+	e.Use(web.RequestID(), web.BodyLimit(), web.Identify(authenticateByHeader), web.RequireAccess())
 	mount(router)
 	server := httptest.NewServer(e)
 	t.Cleanup(server.Close)

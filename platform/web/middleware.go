@@ -173,7 +173,7 @@ type Authenticate func(r *http.Request, credential string) (identity.Identity, e
 const credentialFaultKey = "web.credential_fault"
 
 // Identify puts the caller into the context. A credential that is not valid is
-// remembered and refused by Access where the route minds.
+// remembered and refused by RequireAccess where the route minds.
 func Identify(authenticate Authenticate) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -199,8 +199,8 @@ func Identify(authenticate Authenticate) echo.MiddlewareFunc {
 	}
 }
 
-// Access enforces each route's Access level.
-func Access() echo.MiddlewareFunc {
+// RequireAccess enforces each route's Access level.
+func RequireAccess() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			route := RouteOf(c)

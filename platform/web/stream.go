@@ -1,0 +1,83 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+const (
+	// keepAlive is how often a silent stream sends a comment, so that proxies
+	// and clients see that it lives.
+	keepAlive = 15 * time.Second
+	// writeDeadline is how long one event may take to reach the client.
+	writeDeadline = 30 * time.Second
+)
+
+// EventStream is an answer of server-sent events
+// (https://html.spec.whatwg.org/multipage/server-sent-events.html). Every event
+// is flushed at once; a client that does not read is given up.
+type EventStream struct {
+	mu         sync.Mutex
+	c          echo.Context
+	controller *http.ResponseController
+	ping       *time.Timer
+	closed     bool
+	err        error
+}
+
+// OpenEventStream begins the answer with status 200. Close the stream.
+func OpenEventStream(c echo.Context) *EventStream {
+	header := c.Response().Header()
+	header.Set(echo.HeaderContentType, "text/event-stream; charset=utf-8")
+	header.Set("Cache-Control", "no-cache")
+	header.Set("X-Accel-Buffering", "no")
+	s := &EventStream{c: c, controller: http.NewResponseController(c.Response())}
+	c.Response().WriteHeader(http.StatusOK)
+	s.ping = time.AfterFunc(keepAlive, s.sendPing)
+	return s
+}
+
+// Send writes one event with v as its JSON data and flushes it. The error says
+// that the client is gone; it is the same for every later call.
+func (s *EventStream) Send(event string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	frame := make([]byte, 0, len(event)+len(data)+16)
+	if event != "" {
+		frame = append(append(append(frame, "event: "...), event...), '\n')
+	}
+	frame = append(append(append(frame, "data: "...), data...), '\n', '\n')
+	return s.write(frame)
+}
+
+func (s *EventStream) sendPing() { _ = s.write([]byte(": ping\n\n")) }
+
+func (s *EventStream) write(frame []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.err != nil {
+		return s.err
+	}
+	_ = s.controller.SetWriteDeadline(time.Now().Add(writeDeadline)) // a recorder in tests has none
+	_, s.err = s.c.Response().Write(frame)
+	if s.err == nil {
+		s.err = s.controller.Flush()
+	}
+	s.ping.Reset(keepAlive)
+	return s.err
+}
+
+// Close ends the keep-alive. The answer itself ends when the handler returns.
+func (s *EventStream) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.ping.Stop()
+	_ = s.controller.SetWriteDeadline(time.Time{})
+}
