@@ -58,6 +58,9 @@ type Bucket interface {
 	// absent. Lines of concurrent callers, of other processes too, are all
 	// kept whole. It is durable on return.
 	AppendLine(ctx context.Context, key string, line []byte) error
+	// RemoveLines rewrites the object without the lines that drop reports. An
+	// absent object is no error. It never loses a line appended meanwhile.
+	RemoveLines(ctx context.Context, key string, drop func(line []byte) bool) error
 	// SignedURL returns a URL that serves the object to whoever holds it,
 	// without credentials, until it expires.
 	SignedURL(ctx context.Context, key string) (SignedURL, error)

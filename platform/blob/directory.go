@@ -1,7 +1,6 @@
 package blob
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -247,78 +246,6 @@ func (d *Directory) walk(ctx context.Context, dir string, visit func(string, fs.
 		}
 	}
 	return nil
-}
-
-// AppendLine adds a line to an object; see Bucket. A line that an earlier crash
-// cut short was never acknowledged and is removed first.
-func (d *Directory) AppendLine(ctx context.Context, key string, line []byte) error {
-	if err := errors.Join(checkKey(key), ctx.Err()); err != nil {
-		return err
-	}
-	if bytes.IndexByte(line, '\n') >= 0 {
-		return fault.New(fault.Internal, "internal", "A line of a daily index must not contain a line break.")
-	}
-	turn := &d.lines[maphash.String(d.seed, key)%uint64(len(d.lines))]
-	turn.Lock()
-	defer turn.Unlock()
-	return diskFault(d.appendLine(d.path(key), append(bytes.Clone(line), '\n')))
-}
-
-func (d *Directory) appendLine(target string, line []byte) error {
-	file, err := os.OpenFile(target, os.O_RDWR, 0o600)
-	created := errors.Is(err, fs.ErrNotExist)
-	if created {
-		if err := makeDurableDir(filepath.Dir(target)); err != nil {
-			return err
-		}
-		file, err = os.OpenFile(target, os.O_RDWR|os.O_CREATE, 0o600)
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = file.Close() }()
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		return err
-	}
-	end, err := endOfLastLine(file)
-	if err != nil {
-		return err
-	}
-	if _, err := file.WriteAt(line, end); err != nil {
-		return errors.Join(err, file.Truncate(end))
-	}
-	if err := file.Truncate(end + int64(len(line))); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	if created {
-		return syncDir(filepath.Dir(target))
-	}
-	return nil
-}
-
-// endOfLastLine returns the offset just after the last newline.
-func endOfLastLine(file *os.File) (int64, error) {
-	info, err := file.Stat()
-	if err != nil {
-		return 0, err
-	}
-	end := info.Size()
-	buffer := make([]byte, 4096)
-	for end > 0 {
-		from := max(0, end-int64(len(buffer)))
-		piece := buffer[:end-from]
-		if _, err := file.ReadAt(piece, from); err != nil {
-			return 0, err
-		}
-		if at := bytes.LastIndexByte(piece, '\n'); at >= 0 {
-			return from + int64(at) + 1, nil
-		}
-		end = from
-	}
-	return 0, nil
 }
 
 // SignedURL signs a link to the object; see Bucket.
