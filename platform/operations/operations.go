@@ -1,0 +1,129 @@
+// Package operations serves what operators and their tools ask of the process
+// itself: is it alive, is it ready, what does it measure, what can it do.
+package operations
+
+import (
+	"context"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"llmhist/platform/fault"
+	"llmhist/platform/logging"
+	"llmhist/platform/web"
+)
+
+// Check asks one dependency whether it works.
+type Check struct {
+	Name string
+	Ask  func(ctx context.Context) error
+}
+
+// Module answers the operations routes.
+type Module struct {
+	version  string
+	checks   []Check
+	state    atomic.Value // string
+	token    logging.Secret
+	metrics  *Metrics
+	openapi  []byte
+	docs     []byte
+	logError func(ctx context.Context, check string, err error)
+}
+
+// The states of the process.
+const (
+	starting = "starting"
+	serving  = "ready"
+	draining = "draining"
+)
+
+// New returns the module. Metrics are served only to whoever knows the token;
+// an empty one switches them off. logError hears why a check failed: the answer
+// names the dependency but not the cause.
+func New(version string, token logging.Secret, metrics *Metrics, logError func(context.Context, string, error), checks ...Check) *Module {
+	m := &Module{version: version, token: token, metrics: metrics, checks: checks, logError: logError}
+	m.state.Store(starting)
+	return m
+}
+
+// SetReady says that the process serves.
+func (m *Module) SetReady() { m.state.Store(serving) }
+
+// SetDraining says that the process is about to end.
+func (m *Module) SetDraining() { m.state.Store(draining) }
+
+// checkDeadline bounds one readiness check.
+const checkDeadline = 2 * time.Second
+
+type healthz struct {
+	Status  string `json:"status" example:"ok"`
+	Version string `json:"version"`
+}
+
+type readyz struct {
+	Status  string        `json:"status" enum:"ready,degraded,starting,draining"`
+	Version string        `json:"version"`
+	Checks  []checkResult `json:"checks"`
+}
+
+type checkResult struct {
+	Name   string `json:"name"`
+	Status string `json:"status" enum:"ok,failed"`
+	Detail string `json:"detail" doc:"Empty when ok. The cause is in the log."`
+}
+
+func (m *Module) healthz(context.Context, struct{}) (healthz, error) {
+	return healthz{Status: "ok", Version: m.version}, nil
+}
+
+func (m *Module) ready(ctx context.Context) readyz {
+	answer := readyz{Version: m.version, Checks: []checkResult{}}
+	answer.Status, _ = m.state.Load().(string)
+	for _, check := range m.checks {
+		bounded, cancel := context.WithTimeout(ctx, checkDeadline)
+		err := check.Ask(bounded)
+		cancel()
+		result := checkResult{Name: check.Name, Status: "ok"}
+		if err != nil {
+			m.logError(ctx, check.Name, err)
+			result.Status, result.Detail = "failed", "does not answer"
+			if answer.Status == serving {
+				answer.Status = "degraded"
+			}
+		}
+		answer.Checks = append(answer.Checks, result)
+	}
+	return answer
+}
+
+func (m *Module) guardMetrics(r *http.Request) error {
+	if m.token == "" {
+		return fault.NotFoundf("Metrics are off. Set METRICS_TOKEN and send it as a bearer token.")
+	}
+	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if subtle.ConstantTimeCompare([]byte(given), []byte(m.token.Reveal())) != 1 {
+		return fault.New(fault.Unauthenticated, "metrics_token_required", "Send METRICS_TOKEN as 'Authorization: Bearer …'.")
+	}
+	return nil
+}
+
+func (m *Module) metricsHandler() http.Handler {
+	return promhttp.HandlerFor(m.metrics.registry, promhttp.HandlerOpts{})
+}
+
+// Publish makes the API's description available; call it after every other
+// route was added.
+func (m *Module) Publish(router *web.Router, about web.About) error {
+	var err error
+	document := router.OpenAPI(about)
+	if m.openapi, err = document.MarshalJSON(); err != nil {
+		return err
+	}
+	m.docs, err = renderDocs(document)
+	return err
+}

@@ -1,0 +1,77 @@
+package ratelimit
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"llmhist/platform/fault"
+	"llmhist/platform/identity"
+	"llmhist/platform/web"
+)
+
+// Rules maps the Limit names of routes to rules. A name followed by
+// "_anonymous" is the rule for callers who are not signed in, where it differs.
+type Rules map[string]Rule
+
+// Middleware applies the rule of each route per user, or per client address
+// for callers who are not signed in. When the count is unknown, requests go on.
+func Middleware(limiter Limiter, rules Rules, logger *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			route := web.RouteOf(c)
+			if route == nil || route.Limit == "" {
+				return next(c)
+			}
+			ctx := c.Request().Context()
+			name, key := whose(identity.From(ctx), c.RealIP(), route.Limit, rules)
+			rule := rules[name]
+			if rule.Off() {
+				return next(c)
+			}
+			decision, err := limiter.Take(ctx, name+"|"+key, rule)
+			if err != nil {
+				logger.WarnContext(ctx, "rate limit not counted", "limit", name, "cause", err)
+				return next(c)
+			}
+			setHeaders(c, name, rule, decision)
+			if !decision.Allowed {
+				return &fault.Error{
+					Kind: fault.RateLimited, Code: "rate_limited", RetryAfter: decision.RetryAfter,
+					Detail: fmt.Sprintf("Only %s are allowed here. Try again in %d seconds.", sayRule(rule), seconds(decision.RetryAfter)),
+				}
+			}
+			return next(c)
+		}
+	}
+}
+
+func whose(id identity.Identity, address, limit string, rules Rules) (name, key string) {
+	if !id.Anonymous() {
+		return limit, "user " + strconv.FormatInt(id.UserID, 10)
+	}
+	if _, differs := rules[limit+"_anonymous"]; differs {
+		limit += "_anonymous"
+	}
+	return limit, "address " + address
+}
+
+// setHeaders writes the fields of the IETF draft "RateLimit header fields for
+// HTTP".
+func setHeaders(c echo.Context, name string, rule Rule, d Decision) {
+	header := c.Response().Header()
+	header.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", name, rule.Requests, int(rule.Window.Seconds())))
+	header.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", name, d.Remaining, seconds(d.Reset)))
+}
+
+func seconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
+
+func sayRule(rule Rule) string {
+	return fmt.Sprintf("%d requests per %s", rule.Requests, map[time.Duration]string{
+		time.Second: "second", time.Minute: "minute", time.Hour: "hour", 24 * time.Hour: "day",
+	}[rule.Window])
+}
