@@ -93,7 +93,7 @@ func sameHostOnly(next *http.Request, via []*http.Request) error {
 // BadUpstream when it answers badly (see StatusFault), and the context's own
 // error when the caller is gone.
 func (c *Client) Do(ctx context.Context, request *http.Request) (*http.Response, error) {
-	bounded, cancel := context.WithTimeoutCause(ctx, c.limits.Total, errTotal)
+	bounded, cancel := context.WithTimeout(ctx, c.limits.Total)
 	response, err := c.http.Do(request.WithContext(bounded))
 	if err != nil {
 		defer cancel()
@@ -112,8 +112,6 @@ func (c *Client) ReadAll(response *http.Response) ([]byte, error) {
 	defer func() { _ = response.Body.Close() }()
 	return io.ReadAll(response.Body)
 }
-
-var errTotal = errors.New("total deadline of the call")
 
 // callFault names why no response came.
 func (c *Client) callFault(ctx context.Context, err error) error {
@@ -206,7 +204,7 @@ func (g *guardedBody) readFault(err error) error {
 		return g.ctx.Err()
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return g.client.timeout(errTotal)
+		return g.client.timeout(err)
 	}
 	return fault.Wrap(withoutURL(err), fault.BadUpstream, "provider_cut_off",
 		fmt.Sprintf("The provider %q broke off in the middle of its answer. Try again.", g.client.provider)).
