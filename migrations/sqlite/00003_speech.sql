@@ -1,0 +1,30 @@
+-- +goose Up
+CREATE TABLE tts_conversions (
+    id               TEXT PRIMARY KEY,
+    user_id          INTEGER,
+    text             TEXT NOT NULL,
+    audio_url        TEXT,
+    model            TEXT NOT NULL,
+    voice            TEXT,
+    language         TEXT NOT NULL,
+    speed            REAL NOT NULL,
+    format           TEXT NOT NULL,
+    status           TEXT NOT NULL,
+    error_code       TEXT,
+    error_detail     TEXT,
+    duration_seconds REAL,
+    file_size_bytes  INTEGER,
+    s3_key           TEXT,
+    s3_bucket        TEXT NOT NULL,
+    metadata         TEXT NOT NULL,
+    created_at       DATETIME NOT NULL,
+    updated_at       DATETIME NOT NULL
+);
+
+-- Both cover the ids of a page, so that a deep one reads no rows it skips.
+CREATE INDEX tts_conversions_user_id ON tts_conversions (user_id, created_at, id);
+CREATE INDEX tts_conversions_created_at ON tts_conversions (created_at, id);
+CREATE INDEX tts_conversions_unfinished ON tts_conversions (id) WHERE status = 'processing';
+
+-- +goose Down
+DROP TABLE tts_conversions;
