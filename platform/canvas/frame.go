@@ -24,6 +24,7 @@ type scene struct {
 	unit   float64 // the shorter side in pixels: sizes scale with it
 	frame  *image.NRGBA
 	layers []layer
+	flat   bool // no dithering: there is no slow gradient to hide
 }
 
 func newScene(ctx context.Context, in *intent, w, h int) *scene {
@@ -67,7 +68,10 @@ var bayer = [16]float64{0, 8, 2, 10, 12, 4, 14, 6, 3, 11, 1, 9, 15, 7, 13, 5}
 func (s *scene) store(y int, row []rgb) {
 	out := s.frame.Pix[y*s.frame.Stride:][:s.w*4]
 	for x, c := range row {
-		d := (bayer[y&3<<2|x&3] + 0.5) / 16
+		d := 0.5
+		if !s.flat {
+			d = (bayer[y&3<<2|x&3] + 0.5) / 16
+		}
 		out[4*x] = channel(c.r, d)
 		out[4*x+1] = channel(c.g, d)
 		out[4*x+2] = channel(c.b, d)

@@ -73,6 +73,40 @@ func TestColourWordsColourThePicture(t *testing.T) {
 	}
 }
 
+func TestEveryMotifLeavesAMarkAndCanBeRefused(t *testing.T) {
+	words := map[string]string{ // motif word to the rest of a prompt in which it shows
+		"moon": "night", "stars": "night", "clouds": "hill", "mountains": "landscape", "forest": "hill", "tree": "hill",
+		"lake": "mountain", "desert": "day", "rain": "hill", "snow": "hill", "fog": "forest", "cat": "hill", "birds": "hill",
+		"house": "hill", "castle": "hill", "balloon": "day", "flower": "hill", "rocket": "hill", "rainbow": "day",
+		"lighthouse": "dusk", "palm": "hill", "cactus": "dusk", "boat": "dusk", "city": "day", "sun": "hill",
+	}
+	for word, rest := range words {
+		p := Params{Prompt: rest + " " + word, Style: StyleLandscape, Seed: 2, Width: 96, Height: 96}
+		with := mustRender(t, p)
+		p.NegativePrompt = word
+		if apart(with, mustRender(t, p)) < 0.02 {
+			t.Errorf("%q: refusing %s changed nothing", p.Prompt, word)
+		}
+	}
+}
+
+func TestPixelStyleIsMadeOfFewLargePixels(t *testing.T) {
+	m := mustRender(t, Params{Prompt: "pixel castle", Width: 336, Height: 340})
+	seen := map[[3]uint8]bool{}
+	for y := range 300 { // above the caption
+		for x := range 336 {
+			i, j := m.PixOffset(x, y), m.PixOffset(x/3*3, y/3*3)
+			if string(m.Pix[i:i+3]) != string(m.Pix[j:j+3]) {
+				t.Fatalf("pixel %d,%d differs within its block", x, y)
+			}
+			seen[[3]uint8(m.Pix[i:i+3])] = true
+		}
+	}
+	if len(seen) > inks || len(seen) < 8 {
+		t.Errorf("%d colours, want 8 to %d", len(seen), inks)
+	}
+}
+
 func TestNegativePromptTakesAColourOut(t *testing.T) {
 	with := mustRender(t, Params{Prompt: "abstract", Style: StyleLandscape, Seed: 3, Width: 96, Height: 96})
 	without := mustRender(t, Params{Prompt: "abstract", NegativePrompt: "black, white, gray", Style: StyleLandscape, Seed: 3, Width: 96, Height: 96})

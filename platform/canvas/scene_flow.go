@@ -11,8 +11,9 @@ func paintFlow(s *scene) {
 		u, v = mul(u, zoom), mul(v, zoom)
 		a, b := n.fbm(u+1.7, v+9.2, 3), n.fbm(u+8.3, v+2.8, 3)
 		c, d := n.at(u+mul(twist, a)+31, v+mul(twist, b)), n.at(u+mul(twist, b)+3, v+mul(twist, a)+77)
-		return n.fbm(u+mul(twist, c), v+mul(twist, d), 3)
+		return n.fbm(u+mul(twist, c), v+mul(twist, d), 2)
 	})
+	s.flat = true
 	tones := s.flowTones(r)
 	shine := blend(s.pal.light, s.pal.sky[3], 0.3).rgb()
 	here, above := make([]float64, s.w), make([]float64, s.w)

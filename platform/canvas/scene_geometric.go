@@ -35,6 +35,7 @@ func paintGeometric(s *scene) {
 	t.top = -mul(0.5, mul(t.side, math.Ceil(float64(s.h)/t.side))-float64(s.h))
 	t.kinds = s.tileKinds()
 	t.tones = s.flatTones()
+	s.flat = true
 	s.add(t)
 	s.addFigureMark()
 }
