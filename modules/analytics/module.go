@@ -1,0 +1,162 @@
+// Package analytics accounts for what the generating requests of the other
+// modules consumed and answers questions about it. It owns the routes under
+// /analytics and the tables analytics_events (one row per request),
+// analytics_hours (sums per UTC hour, user, service, provider and model) and
+// analytics_latencies (histograms of the same hours). Questions are answered
+// from the hourly sums, so figures are by whole UTC hours.
+//
+// The other modules do not know it: Record, a middleware, sees the route, the
+// caller, the answer's status and what the service reported through
+// platform/usage.
+//
+// Events wait in a bounded queue and are stored in batches, the oldest after at
+// most 200 ms. Close stores all of them, so a graceful stop loses none; a
+// process that is killed loses the events of that window, or of the time for
+// which the storage did not answer. The objects and rows the requests made are
+// durable before they are answered and do not depend on it.
+package analytics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"llmhist/platform/uid"
+	"llmhist/platform/web"
+)
+
+// Config is what an operator can set.
+type Config struct {
+	// QueueSize is how many events can wait while the storage does not answer.
+	QueueSize int `mapstructure:"queue_size"`
+	// KeepEvents is how long single events are kept. Hourly sums stay for good.
+	KeepEvents time.Duration `mapstructure:"keep_events"`
+}
+
+// DefaultConfig returns 10,000 waiting events and 400 days.
+func DefaultConfig() Config { return Config{QueueSize: 10_000, KeepEvents: 400 * 24 * time.Hour} }
+
+// Validate reports every setting that cannot work.
+func (c Config) Validate() error {
+	var faults []error
+	if c.QueueSize < maxBatch || c.QueueSize > 1_000_000 {
+		faults = append(faults, fmt.Errorf("analytics.queue_size must be %d to 1000000", maxBatch))
+	}
+	if c.KeepEvents < 24*time.Hour {
+		faults = append(faults, errors.New("analytics.keep_events must be at least 24h"))
+	}
+	return errors.Join(faults...)
+}
+
+// Deps is what the module needs from outside.
+type Deps struct {
+	Repository Repository
+	Logger     *slog.Logger
+	// CountUsers returns how many accounts there are.
+	CountUsers func(ctx context.Context) (int64, error)
+	Now        func() time.Time        // nil = time.Now, which also measures latencies best
+	NewID      func(time.Time) string // nil = uid.New
+}
+
+// Module records usage and serves the questions about it.
+type Module struct {
+	config  Config
+	deps    Deps
+	queue   *queue
+	service *service
+}
+
+// New returns the module with its one goroutine, which stores queued events
+// until Close.
+func New(config Config, deps Deps) (*Module, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Repository == nil || deps.Logger == nil || deps.CountUsers == nil {
+		return nil, errors.New("analytics: Repository, Logger and CountUsers are required")
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	if deps.NewID == nil {
+		deps.NewID = uid.New
+	}
+	m := &Module{config: config, deps: deps, queue: startQueue(config.QueueSize, deps.Repository.Append, deps.Logger)}
+	m.service = &service{repository: deps.Repository, settle: m.Flush, countUsers: deps.CountUsers, now: deps.Now}
+	return m, nil
+}
+
+// Mount adds the routes.
+func (m *Module) Mount(router *web.Router) {
+	h := &handlers{m.service}
+	router.Add(
+		web.Route{Method: http.MethodGet, Path: "/analytics/user/me", Handler: web.JSON(http.StatusOK, h.ownOverview),
+			Access: web.SignedIn, Tag: "Analytics", Summary: "Your own usage", Description: overviewText, Errors: []int{http.StatusUnprocessableEntity}},
+		web.Route{Method: http.MethodGet, Path: "/analytics/users/:id", Handler: web.JSON(http.StatusOK, h.userOverview),
+			Access: web.SignedIn, Tag: "Analytics", Summary: "The usage of one account",
+			Description: "For the account itself and for administrators; for everyone else the account does not exist. " + overviewText,
+			Errors:      []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
+		web.Route{Method: http.MethodGet, Path: "/analytics/service/:service", Handler: web.JSON(http.StatusOK, h.serviceOverview),
+			Access: web.SignedIn, Tag: "Analytics", Summary: "The usage of one service", Description: scopeText + overviewText,
+			Errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
+		web.Route{Method: http.MethodGet, Path: "/analytics/system", Handler: web.JSON(http.StatusOK, h.systemOverview),
+			Access: web.AdminOnly, Tag: "Analytics", Summary: "The usage of the whole installation",
+			Description: "For administrators. " + overviewText, Errors: []int{http.StatusUnprocessableEntity}},
+		web.Route{Method: http.MethodGet, Path: "/analytics/usage", Handler: web.JSON(http.StatusOK, h.series),
+			Access: web.SignedIn, Tag: "Analytics", Summary: "Usage over time", Description: scopeText + seriesText,
+			Errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
+		web.Route{Method: http.MethodGet, Path: "/analytics/performance", Handler: web.JSON(http.StatusOK, h.performance),
+			Access: web.SignedIn, Tag: "Analytics", Summary: "Latency and success by service and model", Description: scopeText + performanceText,
+			Errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
+		web.Route{Method: http.MethodGet, Path: "/analytics/costs", Handler: web.JSON(http.StatusOK, h.costs),
+			Access: web.SignedIn, Tag: "Analytics", Summary: "Costs by service, provider, model and day", Description: scopeText + costsText,
+			Errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
+		web.Route{Method: http.MethodGet, Path: "/analytics/reports", Handler: web.Raw(h.report,
+			web.Returns[ReportAnswer](http.StatusOK, "application/json", "The summary, with format=json."),
+			web.Returns[string](http.StatusOK, "text/csv", "One line per day, service, provider and model, with format=csv.")),
+			Access: web.SignedIn, Tag: "Analytics", Summary: "A report for a period, also as CSV", Description: scopeText + reportText,
+			Errors: []int{http.StatusNotFound, http.StatusUnprocessableEntity}},
+	)
+}
+
+// Stats says how the recording of events goes.
+func (m *Module) Stats() Stats { return m.queue.stats() }
+
+// Flush returns when every event recorded before it is stored, or ctx ends.
+func (m *Module) Flush(ctx context.Context) error { return m.queue.settle(ctx) }
+
+// Close stores all queued events and ends the module's goroutine. Call it when
+// no request is served any more. When ctx ends first, the rest is given up and
+// the error says how many events that were. It may be called more than once.
+func (m *Module) Close(ctx context.Context) error { return m.queue.close(ctx) }
+
+// EraseUser takes the person out of all usage that is stored about an account:
+// the figures stay for accounting, under the id -1, without request and object
+// ids. A call that failed can be repeated, and a repeated one does no harm.
+// Call it once the account's credentials have stopped working.
+func (m *Module) EraseUser(ctx context.Context, userID int64) error {
+	if err := m.Flush(ctx); err != nil {
+		return err
+	}
+	return m.deps.Repository.DetachUser(ctx, userID)
+}
+
+// pruneStep bounds one transaction of Prune.
+const pruneStep = 1000
+
+// Prune deletes the events that are older than Config.KeepEvents, in steps that
+// let other writers in between, and returns how many. Hourly sums stay.
+func (m *Module) Prune(ctx context.Context) (int64, error) {
+	before := m.deps.Now().Add(-m.config.KeepEvents)
+	var total int64
+	for {
+		deleted, err := m.deps.Repository.DeleteEvents(ctx, before, pruneStep)
+		total += deleted
+		if err != nil || deleted < pruneStep {
+			return total, err
+		}
+	}
+}
