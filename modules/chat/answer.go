@@ -1,0 +1,293 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"llmhist/platform/fault"
+	"llmhist/platform/identity"
+	"llmhist/platform/uid"
+	"llmhist/platform/usage"
+	"llmhist/platform/web"
+)
+
+const (
+	maxTemperature = 2
+	maxMaxTokens   = 1_000_000
+	// storeDeadline bounds the storing of an outcome, which goes on when the
+	// request is over.
+	storeDeadline = 10 * time.Second
+	// historyBatch and maxHistoryBatches bound how much of a session is read
+	// for one prompt.
+	historyBatch      = 20
+	maxHistoryBatches = 50
+)
+
+// ask is one message of a user with what came along.
+type ask struct {
+	Message     string
+	SessionID   string // "" = make a session
+	Model       string // "" = the session's, else by the order of providers
+	System      *string
+	Temperature *float64
+	MaxTokens   *int64
+	Stream      bool
+}
+
+// checked returns the ask with its texts trimmed, or everything wrong with it.
+func (q ask) checked() (ask, error) {
+	q.Message = strings.TrimSpace(q.Message)
+	var fields fault.Fields
+	fields.Check(q.Message != "", "message", "required", "must not be empty")
+	fields.Check(runes(q.Message) <= maxMessageRunes, "message", "too_long",
+		"must be at most 32000 characters after white space around it is removed")
+	if q.System != nil {
+		system := strings.TrimSpace(*q.System)
+		q.System = &system
+		checkSystem(&fields, system)
+	}
+	if q.Temperature != nil {
+		fields.Check(*q.Temperature >= 0 && *q.Temperature <= maxTemperature, "temperature", "out_of_range", "must be 0 to 2")
+	}
+	if q.MaxTokens != nil {
+		fields.Check(*q.MaxTokens >= 1 && *q.MaxTokens <= maxMaxTokens, "max_tokens", "out_of_range", "must be 1 to 1000000")
+	}
+	return q, fields.Err()
+}
+
+func (q ask) maxTokens() int64 {
+	if q.MaxTokens == nil {
+		return 0
+	}
+	return *q.MaxTokens
+}
+
+// sendMessage answers a message of the caller. The question is stored before a
+// provider is asked, and the outcome before sendMessage returns, also when the
+// client is gone: what had come by then is kept as cancelled. deliver, when not
+// nil, gets the text in pieces; its error means that nobody listens any more.
+// A fault that comes after the question was stored names session_id and
+// message_id.
+func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer message, text string) error) (message, error) {
+	caller, err := identity.Require(ctx)
+	if err != nil {
+		return message{}, err
+	}
+	if q, err = q.checked(); err != nil {
+		return message{}, err
+	}
+	begin, err := s.prepare(ctx, caller.UserID, q)
+	if err != nil {
+		return message{}, err
+	}
+	targets, err := s.targetsFor(q.Model, begin.Session.Model)
+	if err != nil {
+		return message{}, err
+	}
+	request := Request{Temperature: q.Temperature, MaxTokens: q.maxTokens(), Stream: q.Stream}
+	if request.Messages, err = s.promptFor(ctx, begin, request.MaxTokens); err != nil {
+		return message{}, err
+	}
+	begin.Answer.Provider, begin.Answer.Model = targets[0].provider.Name(), targets[0].model
+	if err := s.repository.BeginExchange(ctx, begin); err != nil {
+		return message{}, err
+	}
+	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Message)), begin.Answer.ID })
+
+	run := &answering{service: s, answer: begin.Answer, deliver: deliver}
+	result, err := run.ask(ctx, targets, request)
+	return run.conclude(ctx, request, result, err)
+}
+
+// prepare finds or makes the session and the two messages of the exchange.
+func (s *service) prepare(ctx context.Context, userID int64, q ask) (exchangeStart, error) {
+	at := s.moment()
+	begin := exchangeStart{New: q.SessionID == "", Title: deriveTitle(q.Message), System: q.System}
+	if begin.New {
+		begin.Session = session{ID: s.newID(at), UserID: userID, CreatedAt: at}
+	} else {
+		if !uid.Valid(q.SessionID) {
+			return begin, noSuchSession()
+		}
+		found, err := s.repository.FindSession(ctx, userID, q.SessionID)
+		if err != nil {
+			return begin, err
+		}
+		begin.Session = found
+	}
+	begin.Session.UpdatedAt = at
+	if q.System != nil {
+		begin.Session.System = *q.System
+	}
+	if q.Model != "" {
+		begin.Model = &q.Model
+	}
+	part := message{SessionID: begin.Session.ID, UserID: userID, CreatedAt: at}
+	begin.Question, begin.Answer = part, part
+	begin.Question.ID, begin.Answer.ID = s.newID(at), s.newID(at)
+	begin.Question.Role, begin.Answer.Role = roleUser, roleAssistant
+	begin.Question.Content, begin.Question.FinishedAt = q.Message, at
+	begin.Question.Status, begin.Answer.Status = statusCompleted, statusProcessing
+	return begin, nil
+}
+
+// targetsFor returns who is asked, in order. Only a request that leaves the
+// choice open has more than one: a model that was named is never replaced. A
+// session whose model is not offered any more is as open as one without.
+func (s *service) targetsFor(asked, ofSession string) ([]target, error) {
+	if asked != "" {
+		named, known := s.catalogue.find(asked)
+		if !known {
+			return nil, unknownModel()
+		}
+		return []target{named}, nil
+	}
+	if kept, known := s.catalogue.find(ofSession); known {
+		return []target{kept}, nil
+	}
+	return s.catalogue.inOrder(), nil
+}
+
+// promptFor returns the system prompt, as much of the session's history as fits
+// and the question.
+func (s *service) promptFor(ctx context.Context, begin exchangeStart, maxTokens int64) ([]PromptMessage, error) {
+	of := begin.Session
+	fit := newWindow(of.System, begin.Question.Content, s.contextTokens, answerReserve(maxTokens, s.contextTokens))
+	if begin.New {
+		return fit.prompt(), nil
+	}
+	part := messagePart{Limit: historyBatch}
+	for range maxHistoryBatches {
+		newestFirst, err := s.repository.ListMessages(ctx, of.UserID, of.ID, part)
+		if err != nil {
+			return nil, err
+		}
+		if !fit.add(exchanges(newestFirst)) || len(newestFirst) < historyBatch {
+			break
+		}
+		oldest := newestFirst[len(newestFirst)-1]
+		part.Before = oldest.Position
+		if oldest.Role == roleAssistant { // its question comes with the next batch
+			part.Before++
+		}
+	}
+	return fit.prompt(), nil
+}
+
+var (
+	errClientGone = errors.New("the client takes no more of the answer")
+	errAnswerFull = errors.New("the answer is longer than the limit")
+)
+
+// answering is one answer under construction. It lives on the goroutine of its
+// request.
+type answering struct {
+	service *service
+	answer  message
+	content strings.Builder
+	deliver func(answer message, text string) error
+}
+
+// ask asks the targets in order until one begins to answer. The next one is
+// tried only before the first piece of text, and never for a fault that is the
+// user's to mend.
+func (a *answering) ask(ctx context.Context, targets []target, request Request) (Result, error) {
+	for i, to := range targets {
+		a.answer.Provider, a.answer.Model = to.provider.Name(), to.model
+		usage.Update(ctx, func(f *usage.Figures) { f.Provider, f.Model = a.answer.Provider, a.answer.Model })
+		request.Model = to.model
+		result, err := to.provider.Answer(ctx, request, func(text string) error { return a.take(ctx, text) })
+		last := i == len(targets)-1
+		if err == nil || last || a.content.Len() > 0 || ctx.Err() != nil || fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooLarge) {
+			return result, err
+		}
+		a.service.logger.WarnContext(ctx, "chat provider failed, asking the next",
+			"provider", a.answer.Provider, "code", fault.CodeOf(err), "next", targets[i+1].provider.Name())
+	}
+	return Result{}, nil // not reached: there is always a target
+}
+
+// take adds a piece of text and passes it on. PostgreSQL cannot store U+0000,
+// so it is left out.
+func (a *answering) take(ctx context.Context, text string) error {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
+	room := a.service.maxAnswer - a.content.Len()
+	full := len(text) > room
+	if full {
+		text = strings.ToValidUTF8(text[:room], "") // a character cut in two goes
+	}
+	if text != "" {
+		if a.content.Len() == 0 {
+			usage.Update(ctx, func(f *usage.Figures) { f.FirstByte = a.service.now() })
+		}
+		a.content.WriteString(text)
+		if a.deliver != nil {
+			if err := a.deliver(a.answer, text); err != nil {
+				return fmt.Errorf("%w: %w", errClientGone, err)
+			}
+		}
+	}
+	if full {
+		return errAnswerFull
+	}
+	return nil
+}
+
+// conclude stores what became of the answer and returns it, or the fault that
+// ended it.
+func (a *answering) conclude(ctx context.Context, request Request, result Result, err error) (message, error) {
+	a.answer.Content = a.content.String()
+	a.answer.FinishedAt = a.service.moment()
+	a.count(request, result, err)
+	var failed *fault.Error
+	switch {
+	case err == nil:
+		a.answer.Status, a.answer.FinishReason = statusCompleted, result.FinishReason
+	case errors.Is(err, errAnswerFull):
+		a.answer.Status, a.answer.FinishReason = statusCompleted, "length"
+	case errors.Is(err, errClientGone), errors.Is(ctx.Err(), context.Canceled):
+		a.answer.Status = statusCancelled
+		failed = fault.Wrap(err, fault.Cancelled, "cancelled", "The client went away before the answer was complete.")
+	default:
+		a.answer.Status = statusFailed
+		failed = web.Fault(err)
+	}
+	if failed != nil {
+		a.answer.ErrorCode, a.answer.ErrorDetail = failed.Code, failed.Detail
+		failed = failed.With("session_id", a.answer.SessionID).With("message_id", a.answer.ID)
+	}
+	return a.store(ctx, failed)
+}
+
+// count sets the tokens: the provider's figures, else an estimate of what went
+// to and fro. An answer that failed before its first piece consumed nothing.
+func (a *answering) count(request Request, result Result, err error) {
+	switch {
+	case result.Counted:
+		a.answer.Tokens = tokens{Input: result.InputTokens, Output: result.OutputTokens}
+	case err == nil, a.answer.Content != "":
+		a.answer.Tokens = tokens{Input: estimatePrompt(request.Messages), Output: estimateTokens(a.answer.Content), Estimated: true}
+	}
+}
+
+// store writes the outcome, whatever has become of the request.
+func (a *answering) store(ctx context.Context, failed *fault.Error) (message, error) {
+	usage.Update(ctx, func(f *usage.Figures) {
+		f.InputTokens, f.OutputTokens, f.Estimated = a.answer.Tokens.Input, a.answer.Tokens.Output, a.answer.Tokens.Estimated
+		f.OutputBytes = int64(len(a.answer.Content))
+	})
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
+	defer cancel()
+	err := a.service.repository.FinishAnswer(detached, a.answer)
+	switch {
+	case failed == nil:
+		return a.answer, err
+	case err != nil:
+		a.service.logger.ErrorContext(ctx, "the outcome of a chat answer was not stored",
+			"message_id", a.answer.ID, "status", a.answer.Status, "code", fault.CodeOf(err))
+	}
+	return a.answer, failed
+}

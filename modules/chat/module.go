@@ -1,0 +1,119 @@
+// Package chat holds conversations with language models: sessions, their
+// messages, and the providers that answer. It owns the routes under /chat and
+// the tables chat_sessions and chat_messages.
+//
+// A question is stored together with its answer, still processing, before a
+// provider is asked; the outcome is stored before the client hears of it. When
+// the client goes away the provider is told to stop at once, and what had come
+// is kept as cancelled. Neither messages nor titles are ever logged.
+package chat
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"llmhist/platform/database"
+	"llmhist/platform/web"
+)
+
+// Deps is what chat needs from the rest of the program.
+type Deps struct {
+	DB     *database.DB
+	Docs   fs.FS // the product's own Markdown, for the built-in guide: README.md, docs/*.md
+	Logger *slog.Logger
+	Now    func() time.Time
+	NewID  func(time.Time) string
+}
+
+// Module is chat, ready to be mounted.
+type Module struct {
+	service *service
+	handler handler
+}
+
+// answerTimeout bounds one answer from the request to its end.
+const answerTimeout = 10 * time.Minute
+
+// maxMessageBody is the largest request in bytes: a message and a system prompt
+// of the most characters, escaped in JSON.
+const maxMessageBody = 1 << 20
+
+// New builds the configured providers and the module on them. Its errors name
+// the configuration key that has to change.
+func New(config Config, deps Deps) (*Module, error) {
+	if config.ContextTokens < 0 || config.MaxAnswerBytes < 0 {
+		return nil, errors.New("chat.context_tokens and chat.max_answer_bytes must not be negative")
+	}
+	providers, err := config.providers(deps.Docs)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(config, deps, providers), nil
+}
+
+func assemble(config Config, deps Deps, providers []Provider) *Module {
+	if config.ContextTokens == 0 {
+		config.ContextTokens = DefaultContextTokens
+	}
+	if config.MaxAnswerBytes == 0 {
+		config.MaxAnswerBytes = DefaultMaxAnswerBytes
+	}
+	s := &service{
+		repository: gormRepository{deps.DB}, catalogue: catalogue{providers}, logger: deps.Logger, now: deps.Now, newID: deps.NewID,
+		contextTokens: config.ContextTokens, maxAnswer: config.MaxAnswerBytes,
+	}
+	return &Module{service: s, handler: handler{s}}
+}
+
+// Mount adds the routes.
+func (m *Module) Mount(router *web.Router) {
+	h := m.handler
+	router.Add(
+		web.Route{Method: http.MethodPost, Path: "/chat", Handler: web.Raw(h.sendMessage, messageAnswers...), Access: web.SignedIn, Tag: "chat",
+			Summary: "Send a message and get the answer", Description: sendMessageDescription,
+			Limit: "chat_message", Service: "chat", Action: "message", MaxBody: maxMessageBody, Timeout: answerTimeout,
+			Errors: []int{http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}},
+		web.Route{Method: http.MethodGet, Path: "/chat/sessions", Handler: web.JSON(http.StatusOK, h.listSessions), Access: web.SignedIn, Tag: "chat",
+			Summary: "List your sessions", Description: "The one changed last comes first."},
+		web.Route{Method: http.MethodPost, Path: "/chat/sessions", Handler: web.JSON(http.StatusCreated, h.createSession).BodyOptional(), Access: web.SignedIn, Tag: "chat",
+			Summary: "Make an empty session", Description: "Not needed before POST /chat, which makes one itself. Without a title the session is named after its first message."},
+		web.Route{Method: http.MethodGet, Path: "/chat/sessions/:id", Handler: web.JSON(http.StatusOK, h.findSession), Access: web.SignedIn, Tag: "chat",
+			Summary: "Read a session with its messages", Description: findSessionDescription, Errors: []int{http.StatusNotFound}},
+		web.Route{Method: http.MethodPatch, Path: "/chat/sessions/:id", Handler: web.JSON(http.StatusOK, h.renameSession), Access: web.SignedIn, Tag: "chat",
+			Summary: "Rename a session", Description: "The title is 1 to 200 characters on one line.", Errors: []int{http.StatusNotFound}},
+		web.Route{Method: http.MethodDelete, Path: "/chat/sessions/:id", Handler: web.NoContent(h.deleteSession), Access: web.SignedIn, Tag: "chat",
+			Summary: "Delete a session and its messages", Description: "At once and for good.", Errors: []int{http.StatusNotFound}},
+		web.Route{Method: http.MethodGet, Path: "/chat/models", Handler: web.JSON(http.StatusOK, h.listModels), Access: web.SignedIn, Tag: "chat",
+			Summary: "List the models that answer", Description: "A model that two providers offer is asked from the first one; `provider/id` names the other."},
+	)
+}
+
+// Models lists the models in the order of their providers; the one that answers
+// by default has Default set.
+func (m *Module) Models() []Model { return m.service.catalogue.models() }
+
+// Reconcile turns answers that an earlier run of the program left processing
+// into failed ones with code "interrupted" and returns how many there were. It
+// is called once, before the first request.
+func (m *Module) Reconcile(ctx context.Context) (int, error) {
+	return m.service.repository.FailUnfinished(ctx, m.service.moment())
+}
+
+// EraseUser removes every session and message of a user. After a failure it can
+// be called again and goes on where it stopped.
+func (m *Module) EraseUser(ctx context.Context, userID int64) error {
+	return m.service.eraseUser(ctx, userID)
+}
+
+// Close ends the idle connections to providers.
+func (m *Module) Close() {
+	for _, provider := range m.service.catalogue.providers {
+		if remote, ok := provider.(interface{ Close() }); ok {
+			remote.Close()
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"llmhist/platform/fault"
+)
+
+// Provider answers prompts: a remote service, or the built-in guide.
+type Provider interface {
+	// Name is how operators and users know it: "openai", "local".
+	Name() string
+	// Models lists the ids it answers to, its default first. There is at least
+	// one, and the list never changes.
+	Models() []string
+	// Answer sends the request and hands the text of the answer to emit in
+	// order as it comes, at once when the request is not streamed. An error of
+	// emit ends the call and is returned as it is. Other errors are faults that
+	// name the provider, or the error of a ctx that ended; text that was
+	// emitted before an error is a part of an answer.
+	Answer(ctx context.Context, request Request, emit func(text string) error) (Result, error)
+}
+
+// Request is one question to a provider.
+type Request struct {
+	Model       string // one of Provider.Models
+	Messages    []PromptMessage
+	Temperature *float64 // nil = the provider's default
+	MaxTokens   int64    // of the answer; 0 = the provider's default
+	Stream      bool     // the caller wants the text in pieces
+}
+
+// PromptMessage is one message of a prompt.
+type PromptMessage struct {
+	Role    string // "system", "user" or "assistant"
+	Content string
+}
+
+// Result is what a provider says about an answer besides its text.
+type Result struct {
+	FinishReason string // "stop", "length", "content_filter", …
+	InputTokens  int64
+	OutputTokens int64
+	Counted      bool // the provider reported the tokens
+}
+
+// Model is one entry of the catalogue.
+type Model struct {
+	ID       string
+	Provider string
+	Default  bool // answers requests that name no model
+}
+
+// target is a provider together with the model it is asked for.
+type target struct {
+	provider Provider
+	model    string
+}
+
+// catalogue finds providers by model id.
+type catalogue struct{ providers []Provider }
+
+// models lists every model in the order of the providers.
+func (c catalogue) models() []Model {
+	list := []Model{}
+	for i, provider := range c.providers {
+		for j, id := range provider.Models() {
+			list = append(list, Model{ID: id, Provider: provider.Name(), Default: i == 0 && j == 0})
+		}
+	}
+	return list
+}
+
+// find returns who answers for the model: an exact id of the first provider
+// that has it, or "provider/id" to name one of several.
+func (c catalogue) find(model string) (target, bool) {
+	for _, provider := range c.providers {
+		for _, id := range provider.Models() {
+			if id == model {
+				return target{provider, id}, true
+			}
+		}
+	}
+	for _, provider := range c.providers {
+		rest, named := strings.CutPrefix(model, provider.Name()+"/")
+		for _, id := range provider.Models() {
+			if named && id == rest {
+				return target{provider, id}, true
+			}
+		}
+	}
+	return target{}, false
+}
+
+// inOrder returns every provider's default model, first choice first.
+func (c catalogue) inOrder() []target {
+	targets := make([]target, 0, len(c.providers))
+	for _, provider := range c.providers {
+		targets = append(targets, target{provider, provider.Models()[0]})
+	}
+	return targets
+}
+
+// badAnswer is the fault of a provider whose answer does not keep the protocol.
+func badAnswer(provider, what string) *fault.Error {
+	return fault.New(fault.BadUpstream, "provider_bad_answer",
+		fmt.Sprintf("The provider %q %s. Check its base URL and model.", provider, what)).With("provider", provider)
+}

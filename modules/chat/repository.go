@@ -1,0 +1,93 @@
+package chat
+
+import (
+	"context"
+	"time"
+
+	"llmhist/platform/web"
+)
+
+// repository stores sessions and messages. Every method is one atomic act, and
+// none hands a transaction to its caller. A session or message of another user
+// is treated like one that does not exist: a NotFound fault. A ctx that has
+// ended writes nothing.
+//
+// The acts are shaped so that a document store without transactions can perform
+// them too. There a session is one document that holds the counters, the last
+// position and the ids of its open answers, and the question and answer of an
+// exchange are one document, so that both appear at once. BeginExchange first
+// takes two positions, counts two messages and notes the open answer with one
+// conditional update of the session, then inserts the exchange; a crash between
+// the two leaves a gap in the positions, which nothing depends on, and an open
+// id that FailUnfinished takes back together with its count. FinishAnswer first
+// changes the exchange, then adds the tokens with one update whose condition is
+// that the answer is still open, so that repeating it adds nothing.
+type repository interface {
+	// CreateSession stores a new session. A second one with its id is a
+	// Conflict fault.
+	CreateSession(ctx context.Context, s session) error
+
+	// FindSession returns the user's session.
+	FindSession(ctx context.Context, userID int64, id string) (session, error)
+
+	// ListSessions returns a page of the user's sessions and how many there
+	// are in all: the one changed last first, ties by id, so that the order is
+	// total. The list is never nil.
+	ListSessions(ctx context.Context, userID int64, page web.Page) ([]session, int64, error)
+
+	// RenameSession sets the title and the time of change.
+	RenameSession(ctx context.Context, s sessionTitle) error
+
+	// DeleteSession removes the session and all of its messages.
+	DeleteSession(ctx context.Context, userID int64, id string) error
+
+	// ListMessages returns messages of the user's session, newest first. A
+	// session that does not exist has none. The list is never nil.
+	ListMessages(ctx context.Context, userID int64, sessionID string, part messagePart) ([]message, error)
+
+	// BeginExchange stores a completed question and the processing answer to
+	// it at the next two positions of the session, counts both, gives a
+	// session without a title the proposed one, and applies the changes that
+	// came with the message. With New set the session is created by the same
+	// act. Any number of exchanges may begin in one session at once: none is
+	// lost and all positions differ.
+	BeginExchange(ctx context.Context, begin exchangeStart) error
+
+	// FinishAnswer sets the outcome of an answer and adds its tokens to its
+	// session, once: an answer that has an outcome already is a Conflict
+	// fault. An answer that was declared interrupted takes its true outcome,
+	// so that a second process at its start does no lasting harm to the
+	// answers of the first.
+	FinishAnswer(ctx context.Context, answer message) error
+
+	// FailUnfinished turns every processing answer into a failed one with code
+	// "interrupted" and returns how many there were.
+	FailUnfinished(ctx context.Context, at time.Time) (int, error)
+}
+
+// sessionTitle renames one session.
+type sessionTitle struct {
+	UserID int64
+	ID     string
+	Title  string
+	At     time.Time
+}
+
+// messagePart says which messages of a session are listed.
+type messagePart struct {
+	Before int64 // only positions below it; 0 = from the newest
+	Offset int   // how many of those are passed over
+	Limit  int   // at most so many
+}
+
+// exchangeStart is what BeginExchange stores. The positions of the messages are
+// the repository's to give.
+type exchangeStart struct {
+	Session  session // all of it when New; else only ID, UserID and UpdatedAt count
+	New      bool
+	Title    string  // for a session that has none
+	System   *string // the session's new system prompt; nil = as it is
+	Model    *string // the session's new model; nil = as it is
+	Question message
+	Answer   message
+}

@@ -1,0 +1,282 @@
+package chat
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"llmhist/platform/database"
+	"llmhist/platform/fault"
+	"llmhist/platform/web"
+)
+
+// gormRepository keeps chat in SQLite or PostgreSQL. Every act that touches
+// both tables locks the session first, so that two acts on one session queue up
+// instead of waiting for each other.
+type gormRepository struct{ db *database.DB }
+
+const ownSession = "id = ? AND user_id = ?"
+
+func noSuchSession() error {
+	return fault.New(fault.NotFound, "not_found", "There is no such chat session. GET /chat/sessions lists yours.")
+}
+
+func (r gormRepository) CreateSession(ctx context.Context, s session) error {
+	row := newSessionRow(s)
+	return sessionFault(r.db.Write(ctx, func(tx *gorm.DB) error { return tx.Create(&row).Error }))
+}
+
+func (r gormRepository) FindSession(ctx context.Context, userID int64, id string) (session, error) {
+	var row sessionRow
+	if err := r.db.Read(ctx).Where(ownSession, id, userID).Take(&row).Error; err != nil {
+		return session{}, sessionFault(err)
+	}
+	return row.session(), nil
+}
+
+func (r gormRepository) ListSessions(ctx context.Context, userID int64, page web.Page) ([]session, int64, error) {
+	var total int64
+	if err := r.db.Read(ctx).Model(&sessionRow{}).Where("user_id = ?", userID).Count(&total).Error; err != nil {
+		return nil, 0, database.Fault(err)
+	}
+	var rows []sessionRow
+	err := r.db.Read(ctx).Where("user_id = ?", userID).Order("updated_at DESC, id DESC").
+		Offset(page.Offset()).Limit(page.Size).Find(&rows).Error
+	if err != nil {
+		return nil, 0, database.Fault(err)
+	}
+	list := make([]session, 0, len(rows))
+	for _, row := range rows {
+		list = append(list, row.session())
+	}
+	return list, total, nil
+}
+
+func (r gormRepository) RenameSession(ctx context.Context, s sessionTitle) error {
+	return sessionFault(r.db.Write(ctx, func(tx *gorm.DB) error {
+		return oneRow(tx.Model(&sessionRow{}).Where(ownSession, s.ID, s.UserID).
+			Updates(map[string]any{"title": s.Title, "updated_at": s.At}))
+	}))
+}
+
+func (r gormRepository) DeleteSession(ctx context.Context, userID int64, id string) error {
+	return sessionFault(r.db.Write(ctx, func(tx *gorm.DB) error {
+		return oneRow(tx.Where(ownSession, id, userID).Delete(&sessionRow{})) // the messages go with it
+	}))
+}
+
+func (r gormRepository) ListMessages(ctx context.Context, userID int64, sessionID string, part messagePart) ([]message, error) {
+	query := r.db.Read(ctx).Where("session_id = ? AND user_id = ?", sessionID, userID)
+	if part.Before > 0 {
+		query = query.Where("position < ?", part.Before)
+	}
+	var rows []messageRow
+	if err := query.Order("position DESC").Offset(part.Offset).Limit(part.Limit).Find(&rows).Error; err != nil {
+		return nil, database.Fault(err)
+	}
+	list := make([]message, 0, len(rows))
+	for _, row := range rows {
+		list = append(list, row.message())
+	}
+	return list, nil
+}
+
+func (r gormRepository) BeginExchange(ctx context.Context, begin exchangeStart) error {
+	return sessionFault(r.db.Write(ctx, func(tx *gorm.DB) error {
+		if begin.New {
+			row := newSessionRow(begin.Session)
+			if err := tx.Create(&row).Error; err != nil {
+				return err
+			}
+		}
+		own := func() *gorm.DB {
+			return tx.Model(&sessionRow{}).Where(ownSession, begin.Session.ID, begin.Session.UserID)
+		}
+		if err := oneRow(own().Updates(begin.changes())); err != nil {
+			return err
+		}
+		var last int64 // the row is locked by the update: nobody else gets this position
+		if err := own().Select("last_position").Take(&last).Error; err != nil {
+			return err
+		}
+		begin.Question.Position, begin.Answer.Position = last-1, last
+		rows := []messageRow{newMessageRow(begin.Question), newMessageRow(begin.Answer)}
+		return tx.Create(&rows).Error
+	}))
+}
+
+// changes returns what beginning an exchange changes in its session.
+func (b exchangeStart) changes() map[string]any {
+	changes := map[string]any{
+		"last_position": gorm.Expr("last_position + 2"),
+		"message_count": gorm.Expr("message_count + 2"),
+		"title":         gorm.Expr("CASE WHEN title = '' THEN ? ELSE title END", b.Title),
+		"updated_at":    b.Session.UpdatedAt,
+	}
+	if b.System != nil {
+		changes["system"] = *b.System
+	}
+	if b.Model != nil {
+		changes["model"] = *b.Model
+	}
+	return changes
+}
+
+func (r gormRepository) FinishAnswer(ctx context.Context, answer message) error {
+	return sessionFault(r.db.Write(ctx, func(tx *gorm.DB) error {
+		sums := map[string]any{
+			"input_tokens":  gorm.Expr("input_tokens + ?", answer.Tokens.Input),
+			"output_tokens": gorm.Expr("output_tokens + ?", answer.Tokens.Output),
+			"updated_at":    answer.FinishedAt,
+		}
+		if answer.Tokens.Estimated {
+			sums["estimated"] = true
+		}
+		if answer.Content != "" {
+			sums["last_model"] = answer.Model
+		}
+		err := oneRow(tx.Model(&sessionRow{}).Where(ownSession, answer.SessionID, answer.UserID).Updates(sums))
+		if err != nil {
+			return err
+		}
+		changed := tx.Model(&messageRow{}).Where("id = ? AND session_id = ?", answer.ID, answer.SessionID).
+			Where("status = ? OR (status = ? AND error_code = ?)", statusProcessing, statusFailed, codeInterrupted).
+			Updates(outcome(answer))
+		if changed.Error == nil && changed.RowsAffected == 0 {
+			return refuseSecondOutcome(tx, answer) // rolls the sums back
+		}
+		return changed.Error
+	}))
+}
+
+// outcome returns the columns of a message that finishing it sets.
+func outcome(answer message) map[string]any {
+	return map[string]any{
+		"content": answer.Content, "status": answer.Status, "provider": answer.Provider, "model": answer.Model,
+		"finish_reason": answer.FinishReason, "error_code": answer.ErrorCode, "error_detail": answer.ErrorDetail,
+		"input_tokens": answer.Tokens.Input, "output_tokens": answer.Tokens.Output, "estimated": answer.Tokens.Estimated,
+		"finished_at": answer.FinishedAt,
+	}
+}
+
+func refuseSecondOutcome(tx *gorm.DB, answer message) error {
+	var row messageRow
+	if err := tx.Where("id = ? AND session_id = ?", answer.ID, answer.SessionID).Take(&row).Error; err != nil {
+		return err
+	}
+	return fault.New(fault.Conflict, "already_finished", "This answer has its outcome already.")
+}
+
+func (r gormRepository) FailUnfinished(ctx context.Context, at time.Time) (int, error) {
+	var count int64
+	err := r.db.Write(ctx, func(tx *gorm.DB) error {
+		changed := tx.Model(&messageRow{}).Where("status = ?", statusProcessing).Updates(map[string]any{
+			"status": statusFailed, "error_code": codeInterrupted, "error_detail": detailInterrupted, "finished_at": at,
+		})
+		count = changed.RowsAffected
+		return changed.Error
+	})
+	if err != nil {
+		return 0, database.Fault(err)
+	}
+	return int(count), nil
+}
+
+// oneRow makes a change that met no row a NotFound.
+func oneRow(changed *gorm.DB) error {
+	if changed.Error == nil && changed.RowsAffected == 0 {
+		return gorm.ErrRecordNotFound
+	}
+	return changed.Error
+}
+
+func sessionFault(err error) error {
+	switch {
+	case database.IsNotFound(err):
+		return noSuchSession()
+	case database.IsDuplicate(err):
+		return fault.Wrap(err, fault.Conflict, "already_exists", "There is a chat session or message with this id already.")
+	default:
+		return database.Fault(err)
+	}
+}
+
+type sessionRow struct {
+	ID           string `gorm:"primaryKey"`
+	UserID       int64
+	Title        string
+	System       string
+	Model        string
+	LastModel    string
+	LastPosition int64
+	MessageCount int64
+	InputTokens  int64
+	OutputTokens int64
+	Estimated    bool
+	CreatedAt    time.Time `gorm:"autoCreateTime:false"`
+	UpdatedAt    time.Time `gorm:"autoUpdateTime:false"`
+}
+
+// TableName names the table.
+func (sessionRow) TableName() string { return "chat_sessions" }
+
+// newSessionRow returns the row of a session without messages.
+func newSessionRow(s session) sessionRow {
+	return sessionRow{ID: s.ID, UserID: s.UserID, Title: s.Title, System: s.System, Model: s.Model, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt}
+}
+
+func (r sessionRow) session() session {
+	return session{
+		ID: r.ID, UserID: r.UserID, Title: r.Title, System: r.System, Model: r.Model, LastModel: r.LastModel, MessageCount: r.MessageCount,
+		Tokens:    tokens{Input: r.InputTokens, Output: r.OutputTokens, Estimated: r.Estimated},
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+type messageRow struct {
+	ID           string `gorm:"primaryKey"`
+	SessionID    string
+	UserID       int64
+	Position     int64
+	Role         string
+	Content      string
+	Status       string
+	Provider     string
+	Model        string
+	FinishReason string
+	ErrorCode    string
+	ErrorDetail  string
+	InputTokens  int64
+	OutputTokens int64
+	Estimated    bool
+	CreatedAt    time.Time `gorm:"autoCreateTime:false"`
+	FinishedAt   *time.Time
+}
+
+// TableName names the table.
+func (messageRow) TableName() string { return "chat_messages" }
+
+func newMessageRow(m message) messageRow {
+	row := messageRow{
+		ID: m.ID, SessionID: m.SessionID, UserID: m.UserID, Position: m.Position, Role: m.Role, Content: m.Content, Status: m.Status,
+		Provider: m.Provider, Model: m.Model, FinishReason: m.FinishReason, ErrorCode: m.ErrorCode, ErrorDetail: m.ErrorDetail,
+		InputTokens: m.Tokens.Input, OutputTokens: m.Tokens.Output, Estimated: m.Tokens.Estimated, CreatedAt: m.CreatedAt,
+	}
+	if !m.FinishedAt.IsZero() {
+		row.FinishedAt = &m.FinishedAt
+	}
+	return row
+}
+
+func (r messageRow) message() message {
+	m := message{
+		ID: r.ID, SessionID: r.SessionID, UserID: r.UserID, Position: r.Position, Role: r.Role, Content: r.Content, Status: r.Status,
+		Provider: r.Provider, Model: r.Model, FinishReason: r.FinishReason, ErrorCode: r.ErrorCode, ErrorDetail: r.ErrorDetail,
+		Tokens: tokens{Input: r.InputTokens, Output: r.OutputTokens, Estimated: r.Estimated}, CreatedAt: r.CreatedAt.UTC(),
+	}
+	if r.FinishedAt != nil {
+		m.FinishedAt = r.FinishedAt.UTC()
+	}
+	return m
+}
