@@ -21,11 +21,11 @@ import (
 
 // Limits bound one provider's calls. A zero field means its default.
 type Limits struct {
-	Connect   time.Duration // TCP and TLS; default 5 s
-	FirstByte time.Duration // request sent → response headers; default 60 s
-	Idle      time.Duration // between two reads of the body; default 60 s
-	Total     time.Duration // the whole exchange; default 5 min
-	MaxBytes  int64         // of the response body; default 32 MiB
+	Connect   time.Duration `mapstructure:"connect"`    // TCP and TLS; default 5 s
+	FirstByte time.Duration `mapstructure:"first_byte"` // request sent → response headers; default 60 s
+	Idle      time.Duration `mapstructure:"idle"`       // between two reads of the body; default 60 s
+	Total     time.Duration `mapstructure:"total"`      // the whole exchange; default 5 min
+	MaxBytes  int64         `mapstructure:"max_bytes"`  // of the response body; default 32 MiB
 }
 
 func (l Limits) withDefaults() Limits {
