@@ -1,0 +1,184 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"llmhist/platform/blob"
+	"llmhist/platform/fault"
+	"llmhist/platform/history"
+	"llmhist/platform/identity"
+	"llmhist/platform/uid"
+	"llmhist/platform/web"
+)
+
+// eraseBatch is how many images are erased between two looks at the list.
+const eraseBatch = 100
+
+// maxIndex bounds a daily index that is read whole.
+const maxIndex = 64 << 20
+
+// Delete erases an image: its row first, so that it is gone for everyone at
+// once, then its objects and its index line. What a fault or a crash left is
+// finished by the next Delete or by Reconcile. Only its owner and admins may;
+// an anonymous image only admins.
+func (s *service) Delete(ctx context.Context, id string) error {
+	caller, err := identity.Require(ctx)
+	if err != nil {
+		return err
+	}
+	if !uid.Valid(id) {
+		return notFound()
+	}
+	owner, err := s.ownerOf(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !caller.CanSee(owner) {
+		return notFound()
+	}
+	if owner == nil && !caller.Admin() {
+		return fault.New(fault.Forbidden, "admin_only", "Only an administrator may delete an image that was made anonymously.")
+	}
+	erasure, err := s.repository.BeginErasure(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.eraseObjects(ctx, erasure)
+}
+
+// ownerOf returns whose the image is, or was while its erasure is unfinished.
+func (s *service) ownerOf(ctx context.Context, id string) (*int64, error) {
+	image, err := s.repository.Find(ctx, id)
+	if !fault.Is(err, fault.NotFound) {
+		return image.UserID, err
+	}
+	pending, err := s.repository.FindErasure(ctx, id)
+	return pending.UserID, err
+}
+
+// eraseObjects removes what is left of an image whose row is gone. While this
+// process is at work on it the erasure stays: that request, or Reconcile after
+// a crash, removes what is written from now on.
+func (s *service) eraseObjects(ctx context.Context, erasure Erasure) error {
+	if err := s.ledger.Erase(ctx, erasure.UserID, erasure.ID, mediaName); err != nil {
+		return err
+	}
+	if erasure.Processing && s.atWork(erasure.ID) {
+		return nil
+	}
+	return s.repository.FinishErasure(ctx, erasure.ID)
+}
+
+func (s *service) atWork(id string) bool {
+	_, yes := s.inFlight.Load(id)
+	return yes
+}
+
+// EraseUser removes every image of the user: rows, objects and daily indexes.
+// It may be repeated after a fault.
+func (s *service) EraseUser(ctx context.Context, userID int64) error {
+	if userID < 1 {
+		return fault.New(fault.Internal, "internal", "A user to erase needs an id.")
+	}
+	scope := OwnedBy(userID)
+	for {
+		list, _, err := s.repository.List(ctx, scope, "", web.Page{Number: 1, Size: eraseBatch})
+		if err != nil {
+			return err
+		}
+		for _, image := range list {
+			if _, err := s.repository.BeginErasure(ctx, image.ID); err != nil && !fault.Is(err, fault.NotFound) {
+				return err
+			}
+		}
+		if err := s.finishErasures(ctx, scope, withoutLine); err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			break
+		}
+	}
+	return s.eraseIndexes(ctx, userID)
+}
+
+// withoutLine leaves an erasure's index line alone: the daily indexes of a user
+// who goes are removed whole.
+func withoutLine(erasure Erasure) Erasure {
+	erasure.UserID = nil
+	return erasure
+}
+
+// finishErasures erases the objects of every erasure in scope, as adapted.
+func (s *service) finishErasures(ctx context.Context, scope Scope, adapt func(Erasure) Erasure) error {
+	after := ""
+	for {
+		list, err := s.repository.ListErasures(ctx, scope, after, eraseBatch)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, erasure := range list {
+			if err := s.eraseObjects(ctx, adapt(erasure)); err != nil {
+				return err
+			}
+		}
+		after = list[len(list)-1].ID
+	}
+}
+
+// eraseIndexes removes the user's daily indexes, and the objects of requests
+// that only an index still knows.
+func (s *service) eraseIndexes(ctx context.Context, userID int64) error {
+	bucket := s.ledger.Bucket()
+	prefix := fmt.Sprintf("users/%d/image/history/", userID)
+	for {
+		days, err := bucket.List(ctx, prefix, "", eraseBatch)
+		if err != nil || len(days) == 0 {
+			return err
+		}
+		for _, day := range days {
+			data, err := blob.ReadAll(ctx, bucket, day.Key, maxIndex)
+			if err != nil && !fault.Is(err, fault.NotFound) {
+				return err
+			}
+			if err := s.eraseListed(ctx, data); err != nil {
+				return err
+			}
+			if err := bucket.Delete(ctx, day.Key); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// eraseListed erases what an index lists: requests accepted since the rows were
+// listed, and objects that lost their row.
+func (s *service) eraseListed(ctx context.Context, index []byte) error {
+	for _, id := range idsIn(index) {
+		erasure, err := s.repository.BeginErasure(ctx, id)
+		if fault.Is(err, fault.NotFound) {
+			erasure, err = Erasure{ID: id}, nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.eraseObjects(ctx, withoutLine(erasure)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idsIn returns the ids in the lines of a daily index; damaged lines have none.
+func idsIn(index []byte) []string {
+	var ids []string
+	for line := range bytes.Lines(index) {
+		var entry history.Line
+		if json.Unmarshal(line, &entry) == nil && uid.Valid(entry.ID) {
+			ids = append(ids, entry.ID)
+		}
+	}
+	return ids
+}

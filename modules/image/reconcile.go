@@ -1,0 +1,71 @@
+package image
+
+import (
+	"context"
+	"time"
+
+	"llmhist/platform/fault"
+	"llmhist/platform/history"
+)
+
+const reconcileBatch = 100
+
+// Reconcile finishes what a crash interrupted and returns how many images that
+// were. A row that is processing takes the outcome its record tells; without a
+// record it failed with the code "interrupted", and what it left behind is
+// removed. Erasures that were begun are completed. Images this process is at
+// work on are left alone; no other process may be at work.
+func (s *service) Reconcile(ctx context.Context) (int, error) {
+	if err := s.finishErasures(ctx, Everyone(), func(e Erasure) Erasure { return e }); err != nil {
+		return 0, err
+	}
+	done, after := 0, ""
+	for {
+		list, err := s.repository.ListProcessing(ctx, after, reconcileBatch)
+		if err != nil || len(list) == 0 {
+			return done, err
+		}
+		for _, image := range list {
+			if s.atWork(image.ID) {
+				continue
+			}
+			if err := s.resume(ctx, image); err != nil && !fault.Is(err, fault.NotFound) {
+				return done, err
+			}
+			done++
+		}
+		after = list[len(list)-1].ID
+	}
+}
+
+// resume finishes one interrupted image.
+func (s *service) resume(ctx context.Context, image Image) error {
+	var record Record
+	err := s.ledger.ReadRecord(ctx, image.ID, &record)
+	switch {
+	case err == nil:
+		record.apply(&image)
+		if err := s.ledger.EnsureIndex(ctx, image.UserID, image.ID); err != nil {
+			return err
+		}
+		return s.repository.Finish(ctx, image)
+	case fault.Is(err, fault.NotFound), fault.CodeOf(err) == "record_damaged":
+		return s.interrupted(ctx, image)
+	default:
+		return err
+	}
+}
+
+func (s *service) interrupted(ctx context.Context, image Image) error {
+	_, err := s.ledger.Bucket().Stat(ctx, history.InputKey(image.ID))
+	if fault.Is(err, fault.NotFound) {
+		err = s.ledger.WriteInput(ctx, image.ID, inputOf(image, ""))
+	}
+	if err != nil {
+		return err
+	}
+	image.Status = StatusFailed
+	image.Failure = Failure{Code: "interrupted", Detail: "The server stopped while the image was being made. Ask for it again."}
+	image.FinishedAt = s.now().UTC().Truncate(time.Millisecond)
+	return s.settle(ctx, image, making{})
+}

@@ -1,0 +1,40 @@
+package image
+
+import (
+	"context"
+
+	"llmhist/platform/web"
+)
+
+// repository is the index over the objects. Rows are ordered by id, newest
+// first, which is the order of creation. Its methods fail with the faults of
+// the database besides those they name.
+type repository interface {
+	// Create adds a row. An id that exists is a Conflict fault (code
+	// "image_exists").
+	Create(ctx context.Context, image Image) error
+	// Find returns the row, or a NotFound fault.
+	Find(ctx context.Context, id string) (Image, error)
+	// List returns a page of the rows in scope whose prompt contains query
+	// (ASCII letters of either case, all other characters as they are; "" =
+	// all), and how many there are. The list is never nil.
+	List(ctx context.Context, scope Scope, query string, page web.Page) ([]Image, int64, error)
+	// Finish stores the outcome of a row that is processing, exactly once: a
+	// row that is gone is a NotFound fault, one that is finished a Conflict
+	// fault (code "image_finished").
+	Finish(ctx context.Context, image Image) error
+	// ListProcessing returns up to limit rows that are processing with ids
+	// after the given one, in order of id.
+	ListProcessing(ctx context.Context, after string, limit int) ([]Image, error)
+	// BeginErasure replaces the row by an erasure in one step and returns it,
+	// or the erasure that stands for it already; else a NotFound fault.
+	BeginErasure(ctx context.Context, id string) (Erasure, error)
+	// FindErasure returns the unfinished erasure of an image, or a NotFound
+	// fault.
+	FindErasure(ctx context.Context, id string) (Erasure, error)
+	// ListErasures returns up to limit erasures in scope with ids after the
+	// given one, in order of id.
+	ListErasures(ctx context.Context, scope Scope, after string, limit int) ([]Erasure, error)
+	// FinishErasure forgets an erasure. One that is gone is no error.
+	FinishErasure(ctx context.Context, id string) error
+}
