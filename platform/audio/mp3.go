@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// startsLikeMP3 wants a tag, or a frame followed by another or by the end of what is given.
+// startsLikeMP3 wants a tag, or a frame followed by another. Where the data ends before the next frame
+// a header alone has to do, in Layer III only: the byte order mark of UTF-16 reads as one of Layer I.
 func startsLikeMP3(data []byte) bool {
 	if len(data) > 3 && string(data[:3]) == "ID3" {
 		return tagSize(data) > 0
@@ -15,7 +16,7 @@ func startsLikeMP3(data []byte) bool {
 		return false
 	}
 	if h.size+headerSize > len(data) {
-		return true
+		return h.layer == 3
 	}
 	next, ok := parseHeader(data[h.size:])
 	return ok && h.compatible(next)

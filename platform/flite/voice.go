@@ -12,7 +12,8 @@ type Voice struct {
 	// SampleRate of its speech in hertz.
 	SampleRate int
 	// Domain is empty for a voice that speaks anything. "clock" marks one recorded to tell
-	// the time ("The time is now, exactly five past one, in the morning."): other words come out wrong.
+	// the time ("The time is now, exactly five past one, in the morning."): other words come out wrong,
+	// and its speed is fixed.
 	Domain string
 }
 
