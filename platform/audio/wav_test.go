@@ -88,7 +88,7 @@ func TestWAVRefuses(t *testing.T) {
 		"no sample rate":       {riff(format(1, 1, 0, 0, 0, 16), sound), ErrFormat},
 		"absurd sample rate":   {riff(format(1, 1, math.MaxInt32, 0, 0, 16), sound), ErrFormat},
 		"no bits":              {riff(format(1, 1, 8000, 0, 0, 0), sound), ErrFormat},
-		"an absurd byte rate":  {riff(format(85, 1, 8000, math.MaxUint32, 1, 0), sound), ErrFormat},
+		"an absurd byte rate":  {riff(format(85, 1, 8000, -1, 1, 0), sound), ErrFormat},
 		"an empty data chunk":  {riff(speech, chunk("data", nil)), ErrNoAudio},
 		"less than one sample": {riff(speech, chunk("data", []byte{1})), ErrNoAudio},
 	} {
