@@ -57,7 +57,7 @@ type Deps struct {
 	Logger     *slog.Logger
 	// CountUsers returns how many accounts there are.
 	CountUsers func(ctx context.Context) (int64, error)
-	Now        func() time.Time        // nil = time.Now, which also measures latencies best
+	Now        func() time.Time       // nil = time.Now, which also measures latencies best
 	NewID      func(time.Time) string // nil = uid.New
 }
 

@@ -232,7 +232,7 @@ func eventRows(events []Event) ([][]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows[i] = []any{e.ID, e.At, e.UserID, e.Service, e.Action, e.RequestID, e.Provider, e.Model, string(e.Status),
+		rows[i] = []any{e.ID, e.At.UTC(), e.UserID, e.Service, e.Action, e.RequestID, e.Provider, e.Model, string(e.Status),
 			e.LatencyMS, e.TTFTMS, e.InputTokens, e.OutputTokens, e.InputBytes, e.OutputBytes, e.CostNanoUSD, string(metadata)}
 	}
 	return rows, nil
