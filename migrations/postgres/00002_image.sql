@@ -30,7 +30,7 @@ CREATE INDEX images_processing ON images (id) WHERE status = 'processing';
 
 -- How many images there are, so that no list has to count its rows and a deep
 -- page is found without walking to it. scope is a user's id, 0 for anonymous
--- ones, -1 for all; bucket is the first six digits of the ids (4.66 hours).
+-- ones, -1 for all; bucket is the first five digits of the ids (3.1 days).
 CREATE TABLE image_counts (
     scope  BIGINT NOT NULL,
     bucket TEXT COLLATE "C" NOT NULL,
@@ -43,9 +43,9 @@ CREATE TABLE image_counts (
 -- +goose StatementBegin
 CREATE FUNCTION count_images() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO image_counts (scope, bucket, images) VALUES (-1, substr(NEW.id, 1, 6), 1)
+    INSERT INTO image_counts (scope, bucket, images) VALUES (-1, substr(NEW.id, 1, 5), 1)
     ON CONFLICT (scope, bucket) DO UPDATE SET images = image_counts.images + 1;
-    INSERT INTO image_counts (scope, bucket, images) VALUES (COALESCE(NEW.user_id, 0), substr(NEW.id, 1, 6), 1)
+    INSERT INTO image_counts (scope, bucket, images) VALUES (COALESCE(NEW.user_id, 0), substr(NEW.id, 1, 5), 1)
     ON CONFLICT (scope, bucket) DO UPDATE SET images = image_counts.images + 1;
     RETURN NULL;
 END $$;
@@ -53,10 +53,10 @@ END $$;
 -- +goose StatementBegin
 CREATE FUNCTION discount_images() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE image_counts SET images = images - 1 WHERE scope = -1 AND bucket = substr(OLD.id, 1, 6);
-    UPDATE image_counts SET images = images - 1 WHERE scope = COALESCE(OLD.user_id, 0) AND bucket = substr(OLD.id, 1, 6);
+    UPDATE image_counts SET images = images - 1 WHERE scope = -1 AND bucket = substr(OLD.id, 1, 5);
+    UPDATE image_counts SET images = images - 1 WHERE scope = COALESCE(OLD.user_id, 0) AND bucket = substr(OLD.id, 1, 5);
     DELETE FROM image_counts
-    WHERE scope IN (-1, COALESCE(OLD.user_id, 0)) AND bucket = substr(OLD.id, 1, 6) AND images <= 0;
+    WHERE scope IN (-1, COALESCE(OLD.user_id, 0)) AND bucket = substr(OLD.id, 1, 5) AND images <= 0;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd

@@ -19,22 +19,23 @@ func (r *sqlRepository) List(ctx context.Context, scope Scope, query string, pag
 	if query != "" {
 		return r.search(ctx, scope, query, page)
 	}
+	rows := scoped(r.db.Read(ctx), scope)
+	if page.Offset() > 0 {
+		at, err := r.locate(ctx, scope, page.Offset())
+		if err != nil {
+			return nil, 0, err
+		}
+		if at.Images > 0 {
+			list, err := takePage(rows.Where("id <= (?)", at.first(r.db.Read(ctx), scope)).Limit(page.Size))
+			return list, at.Total, err
+		}
+	}
 	var total int64
-	err := r.db.Read(ctx).Table("image_counts").Where("scope = ?", scope.number).
-		Select("COALESCE(SUM(images), 0)").Scan(&total).Error
-	if err != nil {
+	if err := r.db.Read(ctx).Raw(totalQuery, scope.number).Scan(&total).Error; err != nil {
 		return nil, 0, database.Fault(err)
 	}
 	if int64(page.Offset()) >= total {
 		return []Image{}, total, nil
-	}
-	rows := scoped(r.db.Read(ctx), scope)
-	if page.Offset() > 0 {
-		first, err := r.firstOf(ctx, scope, page)
-		if err != nil || first == "" {
-			return []Image{}, total, err
-		}
-		rows = rows.Where("id <= ?", first)
 	}
 	list, err := takePage(rows.Limit(page.Size))
 	return list, total, err
@@ -81,35 +82,37 @@ func takePage(rows *gorm.DB) ([]Image, error) {
 	return imagesOf(page)
 }
 
-// bucketQuery finds the bucket that holds the row at an offset, newest first.
-const bucketQuery = `
-SELECT bucket, images, upto FROM (
+const totalQuery = `SELECT CAST(COALESCE(SUM(images), 0) AS BIGINT) FROM image_counts WHERE scope = ?`
+
+// placeQuery finds the bucket that holds the row at an offset, newest first.
+const placeQuery = `
+SELECT bucket, images, ? - (CAST(upto AS BIGINT) - images) AS skip, (` + totalQuery + `) AS total FROM (
     SELECT bucket, images, SUM(images) OVER (ORDER BY bucket DESC) AS upto FROM image_counts WHERE scope = ?
 ) AS sums WHERE upto > ? ORDER BY bucket DESC LIMIT 1`
+
+// place is where a page begins.
+type place struct {
+	Bucket string
+	Images int   // in the bucket; 0 = the list is not that long
+	Skip   int   // how many of them come before the page
+	Total  int64 // in scope
+}
+
+func (r *sqlRepository) locate(ctx context.Context, scope Scope, offset int) (place, error) {
+	var at place
+	err := r.db.Read(ctx).Raw(placeQuery, offset, scope.number, scope.number, offset).Scan(&at).Error
+	return at, database.Fault(err)
+}
 
 // afterBucket follows every digit an id can have, so that a bucket and this
 // sort after all ids of the bucket and before all of the next.
 const afterBucket = "g"
 
-// firstOf returns the id of the first row of the page, "" when rows went away
-// since they were counted.
-func (r *sqlRepository) firstOf(ctx context.Context, scope Scope, page web.Page) (string, error) {
-	var at struct {
-		Bucket string
-		Images int
-		Upto   int
+// first is the query for the id of the page's first row.
+func (at place) first(tx *gorm.DB, scope Scope) *gorm.DB {
+	ids := scoped(tx.Model(&imageRow{}), scope).Select("id").Limit(1)
+	if at.Skip <= at.Images/2 {
+		return ids.Where("id < ?", at.Bucket+afterBucket).Order(newestFirst).Offset(at.Skip)
 	}
-	if err := r.db.Read(ctx).Raw(bucketQuery, scope.number, page.Offset()).Scan(&at).Error; err != nil || at.Images == 0 {
-		return "", database.Fault(err)
-	}
-	within := page.Offset() - (at.Upto - at.Images) // newer rows in the bucket
-	ids := scoped(r.db.Read(ctx).Model(&imageRow{}), scope).Select("id").Limit(1)
-	if within <= at.Images/2 {
-		ids = ids.Where("id < ?", at.Bucket+afterBucket).Order(newestFirst).Offset(within)
-	} else {
-		ids = ids.Where("id >= ?", at.Bucket).Order("id").Offset(at.Images - 1 - within)
-	}
-	var first string
-	err := ids.Scan(&first).Error
-	return first, database.Fault(err)
+	return ids.Where("id >= ?", at.Bucket).Order("id").Offset(at.Images - 1 - at.Skip)
 }

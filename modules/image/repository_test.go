@@ -156,7 +156,7 @@ func TestRepositoryListsEachImageOnceNewestFirst(t *testing.T) {
 	eachRepository(t, func(t *testing.T, r repository) {
 		want := map[Scope][]string{}
 		for i := range 60 { // pairs share a millisecond; steps cross buckets of the counts
-			created := at.Add(time.Duration(i/2) * 40 * time.Minute)
+			created := at.Add(time.Duration(i/2) * 26 * time.Hour)
 			image := blank(owner(1+int64(i%2)), created)
 			if i%10 == 9 {
 				image.UserID = nil
