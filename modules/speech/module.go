@@ -1,0 +1,152 @@
+// Package speech turns text into speech: it owns the routes below /speech and
+// /admin/speech, the table tts_conversions and the objects of its bucket. Who
+// speaks is a provider: voices inside this process, a program on this machine,
+// or a configured server.
+package speech
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"llmhist/platform/blob"
+	"llmhist/platform/database"
+	"llmhist/platform/history"
+	"llmhist/platform/web"
+)
+
+const (
+	// historyName is the service's part of the keys of daily indexes.
+	historyName = "speech"
+	// generateTimeout bounds one conversion, all its providers together.
+	generateTimeout = 5 * time.Minute
+	// generateBody is ample for MaxCharacters in JSON's longest spelling.
+	generateBody = 128 << 10
+)
+
+// Deps is what the module needs from the rest of the product. All fields are
+// required.
+type Deps struct {
+	DB     *database.DB
+	Bucket blob.Bucket // of speech alone
+	Logger *slog.Logger
+	Now    func() time.Time
+	NewID  func(at time.Time) string // a UUIDv7 of that moment
+}
+
+// Module is the speech service.
+type Module struct {
+	service *service
+}
+
+// ProviderStatus describes a provider for the operator.
+type ProviderStatus struct {
+	Name   string
+	Models []string // those that can be used now
+	Remote bool     // texts leave this machine
+	Note   string   // what it is, and what is missing
+}
+
+// New returns the module. An error says what is wrong with the configuration.
+// Nothing is loaded or called yet.
+func New(config Config, deps Deps) (*Module, error) {
+	runner := newPrograms()
+	convert := &transcoder{lame: findProgram("lame"), ffmpeg: findProgram("ffmpeg"), programs: runner}
+	build := builder{config: config, now: deps.Now, programs: runner}
+	providers, err := build.catalog(convert)
+	if err != nil {
+		return nil, err
+	}
+	return newModule(providers, convert, deps), nil
+}
+
+func newModule(providers *catalog, convert *transcoder, deps Deps) *Module {
+	return &Module{service: &service{
+		catalog: providers, transcoder: convert, repository: newGORMRepository(deps.DB), ledger: history.New(deps.Bucket, historyName),
+		logger: deps.Logger, now: deps.Now, newID: deps.NewID,
+	}}
+}
+
+// Describe lists the providers, those that serve requests naming no model
+// first and in their order. It may run a program for up to five seconds the
+// first time.
+func (m *Module) Describe(ctx context.Context) []ProviderStatus {
+	list := make([]ProviderStatus, 0, len(m.service.catalog.all))
+	for _, p := range m.service.catalog.all {
+		list = append(list, m.service.catalog.describe(ctx, p))
+	}
+	return list
+}
+
+// Reconcile finishes what a crash interrupted and returns how many conversions
+// that were. Call it before the first request is served.
+func (m *Module) Reconcile(ctx context.Context) (int, error) { return m.service.Reconcile(ctx) }
+
+// EraseUser removes everything of the user. It may be repeated after a fault.
+func (m *Module) EraseUser(ctx context.Context, userID int64) error {
+	return m.service.EraseUser(ctx, userID)
+}
+
+// Close ends what the providers hold, within ctx.
+func (m *Module) Close(ctx context.Context) error {
+	var faults []error
+	for _, p := range m.service.catalog.all {
+		if closer, ok := p.(interface{ close(context.Context) error }); ok {
+			faults = append(faults, closer.close(ctx))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Mount adds the routes.
+func (m *Module) Mount(router *web.Router) {
+	h := handler{service: m.service}
+	router.Add(
+		web.Route{
+			Method: http.MethodPost, Path: "/speech/generate", Handler: web.JSON(http.StatusCreated, h.generate), Access: web.Optional,
+			Summary: "Speak a text", Tag: "speech", Description: generateHelp,
+			Errors: []int{http.StatusUnprocessableEntity, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
+			Limit:  "speech_generate", Service: "speech", Action: "generate", MaxBody: generateBody, Timeout: generateTimeout,
+		},
+		web.Route{
+			Method: http.MethodGet, Path: "/speech", Handler: web.JSON(http.StatusOK, h.list), Access: web.SignedIn,
+			Summary: "List own speech, newest first", Tag: "speech", Errors: []int{http.StatusUnprocessableEntity},
+		},
+		web.Route{
+			Method: http.MethodGet, Path: "/speech/voices", Handler: web.JSON(http.StatusOK, h.voices), Access: web.Public,
+			Summary: "List models and voices", Tag: "speech",
+			Description: "What can be used now and what is missing for the rest. The first available model speaks when a request names none.",
+		},
+		web.Route{
+			Method: http.MethodGet, Path: "/speech/:id", Handler: web.JSON(http.StatusOK, h.find), Access: web.Optional,
+			Summary: "Read one conversion", Tag: "speech", Description: visibleHelp, Errors: []int{http.StatusNotFound},
+		},
+		web.Route{
+			Method: http.MethodGet, Path: "/speech/:id/download", Handler: web.Raw(h.download,
+				web.Answer{Status: http.StatusFound, Description: "To a signed link that expires."},
+				web.Returns[downloadAnswer](http.StatusOK, "", "The same link as JSON, with redirect=false.")),
+			Access: web.Optional, Summary: "Download the sound", Tag: "speech", Description: visibleHelp,
+			Errors: []int{http.StatusNotFound, http.StatusConflict},
+		},
+		web.Route{
+			Method: http.MethodDelete, Path: "/speech/:id", Handler: web.NoContent(h.remove), Access: web.SignedIn,
+			Summary: "Erase one conversion and its sound", Tag: "speech", Description: "What was made anonymously only an admin can erase.",
+			Errors: []int{http.StatusForbidden, http.StatusNotFound},
+		},
+		web.Route{
+			Method: http.MethodGet, Path: "/admin/speech", Handler: web.JSON(http.StatusOK, h.listAll), Access: web.SignedIn,
+			Summary: "List and search speech", Tag: "admin", Description: "Admins see everyone's, anyone else only their own.",
+			Errors: []int{http.StatusUnprocessableEntity}, Limit: "admin_all",
+		},
+	)
+}
+
+const (
+	generateHelp = "Text of up to 5,000 characters. Without a model the operator's first provider that speaks the language does it: on a fresh " +
+		"installation the English voices built in, and espeak-ng for other languages where it is installed. The answer names who spoke. " +
+		"`gtts` and `gtts-slow` send the text to Google and exist only where the operator enabled them.\n\n" +
+		"A request that is refused leaves no trace; one that failed later names its record in the problem's `id`."
+	visibleHelp = "Visible to its owner and to admins; made anonymously, to whoever has the id."
+)

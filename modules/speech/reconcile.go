@@ -1,0 +1,66 @@
+package speech
+
+import (
+	"context"
+	"time"
+
+	"llmhist/platform/fault"
+)
+
+// reconcileBatch is how many unfinished conversions are read at once.
+const reconcileBatch = 100
+
+// Reconcile finishes what a crash interrupted and returns how many conversions
+// that were. One whose record was written takes the outcome in it; any other
+// failed with code "interrupted" and keeps no sound. Call it before the first
+// request is served. It may be repeated after a fault.
+func (s *service) Reconcile(ctx context.Context) (int, error) {
+	finished, after := 0, ""
+	for {
+		list, err := s.repository.ListUnfinished(ctx, after, reconcileBatch)
+		if err != nil || len(list) == 0 {
+			return finished, err
+		}
+		for _, c := range list {
+			if err := s.reconcile(ctx, c); err != nil {
+				return finished, err
+			}
+			finished++
+		}
+		after = list[len(list)-1].ID
+	}
+}
+
+func (s *service) reconcile(ctx context.Context, c Conversion) error {
+	var record recordDocument
+	err := s.ledger.ReadRecord(ctx, c.ID, &record)
+	readable := err == nil && record.ID == c.ID && record.final()
+	switch {
+	case readable:
+		c = record.settled(c)
+	case err == nil, fault.Is(err, fault.NotFound), fault.CodeOf(err) == "record_damaged":
+		return s.interrupted(ctx, c)
+	default:
+		return err
+	}
+	if c.Status != StatusCompleted {
+		return s.settle(ctx, c) // the sound may not have been deleted yet
+	}
+	if _, err := s.ledger.Bucket().Stat(ctx, c.MediaKey()); err != nil {
+		if fault.Is(err, fault.NotFound) {
+			return s.interrupted(ctx, c)
+		}
+		return err
+	}
+	if err := s.ledger.EnsureIndex(ctx, c.UserID, c.ID); err != nil {
+		return err
+	}
+	return s.repository.Finish(ctx, c)
+}
+
+func (s *service) interrupted(ctx context.Context, c Conversion) error {
+	c.Status, c.StatusCode = StatusFailed, statusInterrupted
+	c.Failure = &Failure{Code: "interrupted", Detail: "The server stopped before the speech was ready. Send the request again."}
+	c.UpdatedAt = s.now().UTC().Truncate(time.Millisecond)
+	return s.settle(ctx, c)
+}

@@ -1,0 +1,34 @@
+package speech
+
+import "context"
+
+// Filter chooses conversions. Its zero value chooses none.
+type Filter struct {
+	Everyone bool   // all users' and the anonymous ones; otherwise only UserID's
+	UserID   int64  // whose, unless Everyone
+	Text     string // only those whose text contains this, in any case; "" = all
+}
+
+// Repository keeps the rows of conversions. Times come back in UTC with
+// millisecond precision. A database that does not answer is an Unavailable
+// fault; a context that ends first is the context's error and nothing is
+// written.
+type Repository interface {
+	// Create stores a new conversion. An id that is taken is a Conflict fault.
+	Create(ctx context.Context, c Conversion) error
+	// Find returns the conversion with this id, or a NotFound fault.
+	Find(ctx context.Context, id string) (Conversion, error)
+	// List returns the conversions that filter chooses, newest first and by id
+	// among those of one moment, skipping offset and returning at most limit;
+	// and how many there are in all. The list is never nil.
+	List(ctx context.Context, filter Filter, limit, offset int) ([]Conversion, int64, error)
+	// ListUnfinished returns at most limit conversions that are processing, in
+	// order of id, beginning after the given id.
+	ListUnfinished(ctx context.Context, after string, limit int) ([]Conversion, error)
+	// Finish stores the outcome of a conversion that is processing. One that is
+	// absent is a NotFound fault; one that has its outcome is a Conflict fault
+	// and keeps it.
+	Finish(ctx context.Context, c Conversion) error
+	// Delete removes the conversion. An absent one is a NotFound fault.
+	Delete(ctx context.Context, id string) error
+}

@@ -1,0 +1,200 @@
+package speech
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"gorm.io/gorm"
+
+	"llmhist/platform/audio"
+	"llmhist/platform/database"
+	"llmhist/platform/fault"
+)
+
+// gormRepository keeps conversions in SQLite or PostgreSQL.
+type gormRepository struct{ db *database.DB }
+
+func newGORMRepository(db *database.DB) *gormRepository { return &gormRepository{db: db} }
+
+const newestFirst = "created_at DESC, id DESC"
+
+func (r *gormRepository) Create(ctx context.Context, c Conversion) error {
+	row, err := rowOf(c)
+	if err != nil {
+		return err
+	}
+	err = r.db.Write(ctx, func(tx *gorm.DB) error { return tx.Create(&row).Error })
+	if database.IsDuplicate(err) {
+		return fault.Wrap(err, fault.Conflict, "conversion_exists", "There is a conversion with this id already.")
+	}
+	return database.Fault(err)
+}
+
+func (r *gormRepository) Find(ctx context.Context, id string) (Conversion, error) {
+	var row conversionRow
+	err := r.db.Read(ctx).Where("id = ?", id).Take(&row).Error
+	if database.IsNotFound(err) {
+		return Conversion{}, notFound()
+	}
+	if err != nil {
+		return Conversion{}, database.Fault(err)
+	}
+	return row.conversion()
+}
+
+func (r *gormRepository) List(ctx context.Context, filter Filter, limit, offset int) ([]Conversion, int64, error) {
+	var total int64
+	if err := r.chosen(ctx, filter).Count(&total).Error; err != nil {
+		return nil, 0, database.Fault(err)
+	}
+	var ids []string // from an index alone, so that skipping is cheap
+	if err := r.chosen(ctx, filter).Order(newestFirst).Limit(limit).Offset(offset).Pluck("id", &ids).Error; err != nil {
+		return nil, 0, database.Fault(err)
+	}
+	if len(ids) == 0 {
+		return []Conversion{}, total, nil
+	}
+	var rows []conversionRow
+	if err := r.db.Read(ctx).Where("id IN ?", ids).Order(newestFirst).Find(&rows).Error; err != nil {
+		return nil, 0, database.Fault(err)
+	}
+	list, err := conversions(rows)
+	return list, total, err
+}
+
+// chosen begins a query for what filter chooses.
+func (r *gormRepository) chosen(ctx context.Context, filter Filter) *gorm.DB {
+	query := r.db.Read(ctx).Model(&conversionRow{})
+	if !filter.Everyone {
+		query = query.Where("user_id = ?", filter.UserID)
+	}
+	if filter.Text != "" {
+		query = query.Where(`LOWER(text) LIKE LOWER(?) ESCAPE '\'`, database.Contains(filter.Text))
+	}
+	return query
+}
+
+func (r *gormRepository) ListUnfinished(ctx context.Context, after string, limit int) ([]Conversion, error) {
+	var rows []conversionRow
+	err := r.db.Read(ctx).Where("status = 'processing' AND id > ?", after).Order("id").Limit(limit).Find(&rows).Error
+	if err != nil {
+		return nil, database.Fault(err)
+	}
+	return conversions(rows)
+}
+
+func (r *gormRepository) Finish(ctx context.Context, c Conversion) error {
+	row, err := rowOf(c)
+	if err != nil {
+		return err
+	}
+	err = r.db.Write(ctx, func(tx *gorm.DB) error {
+		done := tx.Model(&conversionRow{}).Where("id = ? AND status = 'processing'", c.ID).
+			Select("audio_url", "model", "voice", "language", "speed", "format", "status", "error_code", "error_detail",
+				"duration_seconds", "file_size_bytes", "s3_key", "metadata", "updated_at").Updates(&row)
+		if done.Error != nil || done.RowsAffected == 1 {
+			return done.Error
+		}
+		var left int64
+		if err := tx.Model(&conversionRow{}).Where("id = ?", c.ID).Count(&left).Error; err != nil {
+			return err
+		}
+		if left == 0 {
+			return notFound()
+		}
+		return fault.New(fault.Conflict, "already_finished", "This conversion has its outcome already.")
+	})
+	return database.Fault(err)
+}
+
+func (r *gormRepository) Delete(ctx context.Context, id string) error {
+	err := r.db.Write(ctx, func(tx *gorm.DB) error {
+		done := tx.Where("id = ?", id).Delete(&conversionRow{})
+		if done.Error == nil && done.RowsAffected == 0 {
+			return notFound()
+		}
+		return done.Error
+	})
+	return database.Fault(err)
+}
+
+// conversionRow is a row of tts_conversions. What has no value yet is NULL.
+type conversionRow struct {
+	ID              string `gorm:"primaryKey"`
+	UserID          *int64
+	Text            string
+	AudioURL        *string `gorm:"column:audio_url"`
+	Model           string
+	Voice           *string
+	Language        string
+	Speed           float64
+	Format          string
+	Status          string
+	ErrorCode       *string
+	ErrorDetail     *string
+	DurationSeconds *float64
+	FileSizeBytes   *int64
+	S3Key           *string `gorm:"column:s3_key"`
+	S3Bucket        string  `gorm:"column:s3_bucket"`
+	Metadata        string
+	CreatedAt       time.Time `gorm:"autoCreateTime:false"`
+	UpdatedAt       time.Time `gorm:"autoUpdateTime:false"`
+}
+
+// TableName is the name that the schema fixes.
+func (conversionRow) TableName() string { return "tts_conversions" }
+
+func rowOf(c Conversion) (conversionRow, error) {
+	facts, err := json.Marshal(metadataOf(c))
+	if err != nil {
+		return conversionRow{}, err
+	}
+	row := conversionRow{
+		ID: c.ID, UserID: c.UserID, Text: c.Text, Model: c.Model, Voice: orNull(c.Voice), Language: c.Language,
+		Speed: c.Speed, Format: string(c.Format), Status: string(c.Status),
+		DurationSeconds: secondsOf(c), FileSizeBytes: sizeOf(c), S3Key: orNull(c.MediaKey()), S3Bucket: c.Bucket,
+		Metadata: string(facts), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
+	}
+	if c.Status == StatusCompleted {
+		row.AudioURL = orNull("/speech/" + c.ID + "/download") // signed links expire; this address stays
+	}
+	if c.Failure != nil {
+		row.ErrorCode, row.ErrorDetail = &c.Failure.Code, &c.Failure.Detail
+	}
+	return row, nil
+}
+
+func (row conversionRow) conversion() (Conversion, error) {
+	var facts metadata
+	if err := json.Unmarshal([]byte(row.Metadata), &facts); err != nil {
+		return Conversion{}, fault.Wrap(err, fault.Internal, "row_damaged", "A stored conversion cannot be read.")
+	}
+	c := Conversion{
+		ID: row.ID, UserID: row.UserID, Text: row.Text, Language: row.Language, Voice: orZero(row.Voice),
+		Provider: facts.Provider, Model: row.Model, Speed: row.Speed, Format: audio.Format(row.Format),
+		Status: Status(row.Status), Duration: durationOf(row.DurationSeconds), Size: orZero(row.FileSizeBytes),
+		Bucket: row.S3Bucket, RequestID: facts.RequestID, Latency: time.Duration(facts.LatencyMS) * time.Millisecond,
+		StatusCode: facts.StatusCode, CostUSD: facts.CostUSD,
+		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
+	}
+	if row.ErrorCode != nil {
+		c.Failure = &Failure{Code: *row.ErrorCode, Detail: orZero(row.ErrorDetail)}
+	}
+	return c, nil
+}
+
+func conversions(rows []conversionRow) ([]Conversion, error) {
+	list := make([]Conversion, 0, len(rows))
+	for _, row := range rows {
+		c, err := row.conversion()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// notFound is the one answer for what is absent and for what is not visible.
+func notFound() error { return fault.NotFoundf("There is no speech with this id.") }
