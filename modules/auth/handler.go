@@ -36,8 +36,11 @@ func (h handler) login(ctx context.Context, in loginRequest) (loginAnswer, error
 	if err != nil {
 		return loginAnswer{}, err
 	}
-	user := loginUser{ID: signIn.User.ID, Email: signIn.User.Email, Role: string(signIn.User.Role)}
-	return loginAnswer{tokenPair: tokenPairOf(signIn), User: user}, nil
+	tokens := tokenPairOf(signIn)
+	return loginAnswer{
+		AccessToken: tokens.AccessToken, RefreshToken: tokens.RefreshToken, ExpiresIn: tokens.ExpiresIn,
+		User: loginUser{ID: signIn.User.ID, Email: signIn.User.Email, Role: string(signIn.User.Role)},
+	}, nil
 }
 
 type loginRequest struct {
@@ -46,9 +49,14 @@ type loginRequest struct {
 }
 
 type loginAnswer struct {
-	tokenPair
-	User loginUser `json:"user"`
+	AccessToken  string    `json:"accessToken" doc:"Send it as 'Authorization: Bearer …'."`
+	RefreshToken string    `json:"refreshToken" doc:"Works once, with POST /auth/refresh."`
+	ExpiresIn    int64     `json:"expiresIn" doc:"Seconds until the access token expires." example:"900"`
+	User         loginUser `json:"user"`
 }
+
+// SetHeader keeps the tokens out of caches (RFC 6749 section 5.1).
+func (loginAnswer) SetHeader(header http.Header) { header.Set("Cache-Control", "no-store") }
 
 type loginUser struct {
 	ID    int64  `json:"id" example:"1"`
@@ -82,7 +90,7 @@ func tokenPairOf(s SignIn) tokenPair {
 	}
 }
 
-// SetHeader keeps the tokens out of caches (RFC 6749 section 5.1).
+// SetHeader keeps the tokens out of caches, as for login.
 func (tokenPair) SetHeader(header http.Header) { header.Set("Cache-Control", "no-store") }
 
 func (h handler) logout(ctx context.Context, in logoutRequest) error {

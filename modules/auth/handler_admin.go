@@ -17,7 +17,7 @@ func (h handler) listUsers(ctx context.Context, in listUsersRequest) (userList, 
 	if err != nil {
 		return userList{}, err
 	}
-	list := userList{Users: make([]userView, 0, len(users)), Total: total, Page: page.Number, PerPage: page.Size}
+	list := userList{Users: make([]UserView, 0, len(users)), Total: total, Page: page.Number, PerPage: page.Size}
 	for _, user := range users {
 		list.Users = append(list.Users, userViewOf(user))
 	}
@@ -30,13 +30,15 @@ type listUsersRequest struct {
 }
 
 type userList struct {
-	Users   []userView `json:"users"`
+	Users   []UserView `json:"users"`
 	Total   int64      `json:"total"`
 	Page    int        `json:"page"`
 	PerPage int        `json:"per_page"`
 }
 
-type userView struct {
+// UserView is what administrators see of an account. It is exported because the
+// OpenAPI document leaves embedded types out that are not.
+type UserView struct {
 	ID         int64      `json:"id"`
 	Email      string     `json:"email"`
 	Name       string     `json:"name"`
@@ -49,8 +51,8 @@ type userView struct {
 	UpdatedAt  time.Time  `json:"updated_at"`
 }
 
-func userViewOf(u User) userView {
-	return userView{
+func userViewOf(u User) UserView {
+	return UserView{
 		ID: u.ID, Email: u.Email, Name: u.Name, Role: string(u.Role),
 		Disabled: u.DisabledAt != nil, DisabledAt: u.DisabledAt, Deleting: u.DeletingAt != nil,
 		Quotas: quotasView(u.Quotas), CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
@@ -68,7 +70,7 @@ type userPath struct {
 
 // userDetail is an account with its live sessions.
 type userDetail struct {
-	userView
+	UserView
 	Sessions []sessionView `json:"sessions"`
 }
 
@@ -76,7 +78,7 @@ func userDetailOf(ctx context.Context, user User, sessions []Session, err error)
 	if err != nil {
 		return userDetail{}, err
 	}
-	return userDetail{userView: userViewOf(user), Sessions: sessionViews(sessions, identity.From(ctx).SessionID)}, nil
+	return userDetail{UserView: userViewOf(user), Sessions: sessionViews(sessions, identity.From(ctx).SessionID)}, nil
 }
 
 func (h handler) updateUser(ctx context.Context, in updateUserRequest) (userDetail, error) {
