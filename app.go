@@ -1,0 +1,393 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"llmhist/config"
+	"llmhist/migrations"
+	"llmhist/modules/analytics"
+	"llmhist/modules/auth"
+	"llmhist/modules/chat"
+	"llmhist/modules/image"
+	"llmhist/modules/speech"
+	"llmhist/platform/blob"
+	"llmhist/platform/database"
+	"llmhist/platform/datadir"
+	"llmhist/platform/identity"
+	"llmhist/platform/operations"
+	"llmhist/platform/ratelimit"
+	"llmhist/platform/uid"
+	"llmhist/platform/web"
+	front "llmhist/web"
+)
+
+// App is the whole machine: every store, every module, one router. Read Open
+// from top to bottom to see how it is put together.
+type App struct {
+	config config.Config
+	logger *slog.Logger
+
+	lock     *datadir.Lock
+	listener net.Listener
+	db       *database.DB
+
+	auth      *auth.Module
+	chat      *chat.Module
+	image     *image.Module
+	speech    *speech.Module
+	analytics *analytics.Module
+
+	operations *operations.Module
+	handler    http.Handler
+	router     *web.Router
+	closers    []func(ctx context.Context) error
+}
+
+// Open takes the data directory and the port, opens the stores, builds the
+// modules and mounts them. Close the App, also after Serve.
+func Open(ctx context.Context, cfg config.Config, logger *slog.Logger) (_ *App, err error) {
+	a := &App{config: cfg, logger: logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close(ctx))
+		}
+	}()
+
+	// Stores.
+	if err := a.openDataDirectory(); err != nil {
+		return nil, err
+	}
+	if err := a.listen(ctx); err != nil {
+		return nil, err
+	}
+	if a.db, err = openDatabase(ctx, cfg, logger, true); err != nil {
+		return nil, err
+	}
+	a.onClose(func(context.Context) error { return a.db.Close() })
+	signer, imageBucket, speechBucket, err := a.openBuckets()
+	if err != nil {
+		return nil, err
+	}
+
+	// Modules. Each meets the others only through the functions given here.
+	if a.auth, err = openAuth(ctx, cfg, a.db, logger, a.eraseUser); err != nil {
+		return nil, err
+	}
+	if a.analytics, err = analytics.New(cfg.Analytics, analytics.Deps{
+		Repository: analytics.NewRepository(a.db), Logger: logger, CountUsers: a.countUsers,
+	}); err != nil {
+		return nil, err
+	}
+	a.onClose(a.analytics.Close)
+	if a.image, err = image.New(cfg.ImageConfig(), image.Deps{
+		DB: a.db, Bucket: imageBucket, Logger: logger, Now: uid.Now, NewID: uid.New,
+	}); err != nil {
+		return nil, err
+	}
+	if a.speech, err = speech.New(cfg.SpeechConfig(), speech.Deps{
+		DB: a.db, Bucket: speechBucket, Logger: logger, Now: uid.Now, NewID: uid.New,
+	}); err != nil {
+		return nil, err
+	}
+	a.onClose(a.speech.Close)
+	if a.chat, err = chat.New(cfg.ChatConfig(), chat.Deps{
+		DB: a.db, Docs: documentation, Logger: logger, Now: uid.Now, NewID: uid.New,
+	}); err != nil {
+		return nil, err
+	}
+
+	a.onClose(func(context.Context) error { a.chat.Close(); a.image.Close(); return nil })
+
+	// Front door: one chain for every route, outermost first.
+	metrics := a.newMetrics()
+	e := web.NewEcho(logger, cfg.TrustedPrefixes())
+	router := web.NewRouter(e)
+	e.Use(
+		web.RequestID(),
+		metrics.Middleware(),
+		web.AccessLog(logger),
+		web.SecurityHeaders(strings.HasPrefix(cfg.Public.URL, "https://")),
+		web.CORS(cfg.CORS.Origins),
+		a.analytics.Record(),
+		web.Recover(),
+		web.BodyLimit(),
+		web.Timeout(),
+		web.Identify(a.auth.Authenticate),
+		web.RequireAccess(),
+		ratelimit.Middleware(ratelimit.NewLocal(time.Now), cfg.Rules(), logger),
+		web.Guard(a.chargeQuota),
+	)
+
+	// Routes.
+	a.auth.Mount(router)
+	a.chat.Mount(router)
+	a.image.Mount(router)
+	a.speech.Mount(router)
+	a.analytics.Mount(router)
+	blob.Mount(router, signer, imageBucket, speechBucket)
+	a.operations = operations.New(version, cfg.Metrics.Token, metrics, a.logCheck,
+		operations.Check{Name: "database", Ask: a.db.Ping},
+		operations.Check{Name: "images", Ask: bucketCheck(imageBucket)},
+		operations.Check{Name: "speech", Ask: bucketCheck(speechBucket)},
+	)
+	a.operations.Mount(router)
+	mountPages(router)
+	a.handler, a.router = e, router
+	return a, a.operations.Publish(router, about(a.PublicURL()))
+}
+
+// Serve finishes what an earlier process left undone, answers requests until
+// ctx ends, and drains.
+func (a *App) Serve(ctx context.Context, ready func()) error {
+	if err := a.reconcile(ctx); err != nil {
+		return err
+	}
+	if err := a.firstAdmin(ctx); err != nil {
+		return err
+	}
+	background := a.startBackground(ctx)
+	defer background.Wait()
+	a.operations.SetReady()
+	ready()
+	stop := context.AfterFunc(ctx, a.operations.SetDraining)
+	defer stop()
+	return web.Serve(ctx, a.listener, a.handler, a.logger)
+}
+
+// Close flushes what waits and closes the stores, in the opposite order of
+// their opening.
+func (a *App) Close(ctx context.Context) error {
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		errs = append(errs, a.closers[i](context.WithoutCancel(ctx)))
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+func (a *App) onClose(closer func(ctx context.Context) error) { a.closers = append(a.closers, closer) }
+
+// PublicURL returns the address users reach this server at, without a trailing
+// slash: PUBLIC_URL, else the address it listens on.
+func (a *App) PublicURL() string {
+	if a.config.Public.URL != "" {
+		return strings.TrimSuffix(a.config.Public.URL, "/")
+	}
+	host, port, _ := net.SplitHostPort(a.listener.Addr().String())
+	if address := net.ParseIP(host); address != nil && address.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+func (a *App) openDataDirectory() (err error) {
+	if err := datadir.Create(a.config.Data.Dir); err != nil {
+		return err
+	}
+	if a.lock, err = datadir.Acquire(a.config.Data.Dir); err != nil {
+		return err
+	}
+	a.onClose(func(context.Context) error { return a.lock.Release() })
+	return nil
+}
+
+func (a *App) listen(ctx context.Context) (err error) {
+	address := net.JoinHostPort(a.config.Host, strconv.Itoa(a.config.Port))
+	var config net.ListenConfig
+	if a.listener, err = config.Listen(ctx, "tcp", address); err != nil {
+		return fmt.Errorf("cannot listen on %s: %w (change HOST or PORT, or stop what uses it)", address, listenReason(err))
+	}
+	a.onClose(func(context.Context) error {
+		if err := a.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+func listenReason(err error) error {
+	var operation *net.OpError
+	if errors.As(err, &operation) {
+		return operation.Err
+	}
+	return err
+}
+
+// openDatabase opens the configured SQL engine and brings its schema up to
+// date, unless migrate is false.
+func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (db *database.DB, err error) {
+	if dsn := cfg.PostgresDSN(); dsn != "" {
+		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		db, err = database.OpenPostgres(bounded, dsn, logger)
+	} else {
+		db, err = database.OpenSQLite(ctx, filepath.Join(cfg.Data.Dir, "llmhist.db"), logger)
+	}
+	if err != nil || !migrate {
+		return db, err
+	}
+	if _, err := db.Migrate(ctx, migrations.Files); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func openAuth(ctx context.Context, cfg config.Config, db *database.DB, logger *slog.Logger,
+	onUserDeleted func(ctx context.Context, userID int64) error) (*auth.Module, error) {
+	return auth.New(ctx, cfg.AuthConfig(), auth.Deps{
+		DB: db, DataDir: cfg.Data.Dir, Logger: logger, Now: uid.Now, NewID: uid.New, OnUserDeleted: onUserDeleted,
+	})
+}
+
+// openBuckets opens one bucket per service and the signer of their links.
+func (a *App) openBuckets() (signer *blob.Signer, images, speech blob.Bucket, err error) {
+	secret, err := datadir.Secret(a.config.Data.Dir, "links.key")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	signer = blob.NewSigner(secret, a.PublicURL, a.config.Links.ExpiresIn, time.Now)
+	root := filepath.Join(a.config.Data.Dir, "objects")
+	if images, err = blob.OpenDirectory(root, a.config.S3.Bucket, signer); err != nil {
+		return nil, nil, nil, fmt.Errorf("open the image store: %w", err)
+	}
+	if speech, err = blob.OpenDirectory(root, a.config.S3.SpeechBucket, signer); err != nil {
+		return nil, nil, nil, fmt.Errorf("open the speech store: %w", err)
+	}
+	return signer, images, speech, nil
+}
+
+// eraseUser removes what a user owns in every module. It may be called again
+// after it failed half-way.
+func (a *App) eraseUser(ctx context.Context, userID int64) error {
+	for _, erase := range []func(context.Context, int64) error{
+		a.image.EraseUser, a.speech.EraseUser, a.chat.EraseUser, a.analytics.EraseUser,
+	} {
+		if err := erase(ctx, userID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) countUsers(ctx context.Context) (int64, error) {
+	counts, err := a.auth.CountUsers(ctx)
+	return counts.Total, err
+}
+
+func (a *App) chargeQuota(ctx context.Context, route *web.Route) error {
+	if route.Service == "" {
+		return nil
+	}
+	return a.auth.ChargeQuota(ctx, identity.From(ctx), route.Service)
+}
+
+// reconcile finishes or fails what a crash interrupted.
+func (a *App) reconcile(ctx context.Context) error {
+	for name, reconcile := range map[string]func(context.Context) (int, error){
+		"chat": a.chat.Reconcile, "image": a.image.Reconcile, "speech": a.speech.Reconcile,
+	} {
+		count, err := reconcile(ctx)
+		if err != nil {
+			return fmt.Errorf("finish interrupted %s requests: %w", name, err)
+		}
+		if count > 0 {
+			a.logger.Info("interrupted requests were settled", "service", name, "count", count)
+		}
+	}
+	return nil
+}
+
+func (a *App) firstAdmin(ctx context.Context) error {
+	if a.config.Admin.Email == "" {
+		return nil
+	}
+	created, err := a.auth.EnsureFirstAdmin(ctx, a.config.Admin.Email, a.config.Admin.Password.Reveal())
+	if err != nil {
+		return fmt.Errorf("make the first admin from ADMIN_EMAIL: %w", err)
+	}
+	if created {
+		a.logger.Info("the first admin was made from ADMIN_EMAIL")
+	}
+	return nil
+}
+
+// sweepEvery is how often what has expired is removed.
+const sweepEvery = 5 * time.Minute
+
+// startBackground starts the work that goes on beside the requests. It ends
+// with ctx.
+func (a *App) startBackground(ctx context.Context) *sync.WaitGroup {
+	var group sync.WaitGroup
+	for name, sweep := range map[string]func(context.Context) error{
+		"accounts": a.auth.Sweep, "analytics": a.pruneEvents,
+	} {
+		group.Go(func() {
+			ticker := time.NewTicker(sweepEvery)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+				}
+				if err := sweep(ctx); err != nil && ctx.Err() == nil {
+					a.logger.Warn("sweep failed; it is tried again in five minutes", "of", name, "cause", err)
+				}
+			}
+		})
+	}
+	return &group
+}
+
+func (a *App) pruneEvents(ctx context.Context) error {
+	_, err := a.analytics.Prune(ctx)
+	return err
+}
+
+func (a *App) newMetrics() *operations.Metrics {
+	metrics := operations.NewMetrics()
+	metrics.Count("llmhist_analytics_events_dropped_total", "Events lost because the queue was full.",
+		func() float64 { return float64(a.analytics.Stats().Dropped) })
+	metrics.Gauge("llmhist_analytics_events_queued", "Events waiting to be stored.",
+		func() float64 { return float64(a.analytics.Stats().Queued) })
+	return metrics
+}
+
+func (a *App) logCheck(ctx context.Context, check string, err error) {
+	a.logger.WarnContext(ctx, "a dependency does not answer", "check", check, "cause", err)
+}
+
+// bucketCheck asks a bucket for an object that need not exist.
+func bucketCheck(bucket blob.Bucket) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := bucket.List(ctx, "users/0/", "", 1)
+		return err
+	}
+}
+
+func mountPages(router *web.Router) {
+	pages := web.Pages(front.Handler())
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		for _, path := range []string{"/", "/assets/*"} {
+			router.Add(web.Route{Method: method, Path: path, Handler: pages, Hidden: true, Summary: "Front page"})
+		}
+	}
+}
+
+func about(publicURL string) web.About {
+	return web.About{
+		Title: "llmhist", Version: version, ServerURL: publicURL,
+		Description: "Chat, images and speech behind one port, with every request kept as history you own and usage you can account for.",
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"llmhist/config"
+	"llmhist/platform/database"
+	"llmhist/platform/fault"
+	"llmhist/platform/logging"
+)
+
+func adminCommand(load loader) *cobra.Command {
+	parent := &cobra.Command{Use: "admin", Short: "Manage administrators", Args: cobra.NoArgs}
+	var email, name, passwordFile string
+	create := &cobra.Command{
+		Use:   "create",
+		Short: "Make an administrator; works while the server runs",
+		Long: `Make an administrator; works while the server runs.
+
+The password is asked for on a terminal, or read from the first line of the
+standard input or of --password-file. It is never taken from an argument, which
+other users of the machine could see.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), passwordFile)
+			if err != nil {
+				return err
+			}
+			return withDatabase(cmd, load, true, func(ctx context.Context, cfg config.Config, db *database.DB) error {
+				logger, err := logging.New(os.Stderr, "warn", cfg.Log.Format)
+				if err != nil {
+					return err
+				}
+				accounts, err := openAuth(ctx, cfg, db, logger, nil)
+				if err != nil {
+					return err
+				}
+				user, err := accounts.CreateAdmin(ctx, email, password, name)
+				if err != nil {
+					return sayFault(err)
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "administrator %s was made with user id %d\n", user.Email, user.ID)
+				return nil
+			})
+		},
+	}
+	create.Flags().StringVar(&email, "email", "", "e-mail address to sign in with (required)")
+	create.Flags().StringVar(&name, "name", "", "display name")
+	create.Flags().StringVar(&passwordFile, "password-file", "", "file whose first line is the password")
+	if err := create.MarkFlagRequired("email"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	parent.AddCommand(create)
+	return parent
+}
+
+func readPassword(in io.Reader, prompts io.Writer, file string) (string, error) {
+	if file != "" {
+		opened, err := os.Open(file)
+		if err != nil {
+			return "", fmt.Errorf("cannot read the password file %s", file)
+		}
+		defer func() { _ = opened.Close() }()
+		return firstLine(opened)
+	}
+	terminal, ok := in.(*os.File)
+	if !ok || !term.IsTerminal(int(terminal.Fd())) {
+		return firstLine(in)
+	}
+	first, err := askHidden(terminal, prompts, "Password: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := askHidden(terminal, prompts, "Repeat it: ")
+	if err != nil {
+		return "", err
+	}
+	if first != second {
+		return "", errors.New("the two passwords differ: nothing was changed")
+	}
+	return first, nil
+}
+
+func askHidden(terminal *os.File, prompts io.Writer, question string) (string, error) {
+	fmt.Fprint(prompts, question)
+	answer, err := term.ReadPassword(int(terminal.Fd()))
+	fmt.Fprintln(prompts)
+	return string(answer), err
+}
+
+func firstLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return "", errors.New("no password was given: type it on a terminal, or put it on the first line of the standard input")
+	}
+	return line, nil
+}
+
+// sayFault returns what a fault tells people, without its code and cause.
+func sayFault(err error) error {
+	var known *fault.Error
+	if !errors.As(err, &known) || known.Kind == fault.Internal {
+		return err
+	}
+	return errors.New(known.Detail)
+}

@@ -1,0 +1,72 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// YAML returns the configuration as a file that Load would read, with every
+// secret replaced by ***.
+func (c Config) YAML() (string, error) {
+	node, err := toYAML(reflect.ValueOf(c))
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(node); err != nil {
+		return "", fmt.Errorf("write the configuration: %w", err)
+	}
+	return out.String(), nil
+}
+
+func toYAML(v reflect.Value) (*yaml.Node, error) {
+	node := &yaml.Node{}
+	if text, ok := v.Interface().(encoding.TextMarshaler); ok {
+		data, err := text.MarshalText()
+		if err != nil {
+			return nil, err
+		}
+		node.SetString(string(data))
+		return node, nil
+	}
+	if d, ok := v.Interface().(time.Duration); ok {
+		node.SetString(d.String())
+		return node, nil
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		node.Kind = yaml.MappingNode
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("mapstructure") == "-" {
+				continue
+			}
+			key := &yaml.Node{}
+			key.SetString(v.Type().Field(i).Tag.Get("mapstructure"))
+			value, err := toYAML(v.Field(i))
+			if err != nil {
+				return nil, err
+			}
+			node.Content = append(node.Content, key, value)
+		}
+		return node, nil
+	case reflect.Slice:
+		node.Kind = yaml.SequenceNode
+		for i := range v.Len() {
+			value, err := toYAML(v.Index(i))
+			if err != nil {
+				return nil, err
+			}
+			node.Content = append(node.Content, value)
+		}
+		return node, nil
+	default:
+		return node, node.Encode(v.Interface())
+	}
+}
