@@ -91,9 +91,10 @@ func addLatencies(tx *gorm.DB, rows []latencyRow) error {
 	})
 }
 
-// maxInsertRows keeps a statement of 18 columns under 5,000 parameters: SQLite
-// takes 32,766 and PostgreSQL 65,535.
-const maxInsertRows = 256
+// maxInsertRows keeps a statement under 600 parameters. SQLite takes 32,766 and
+// PostgreSQL 65,535, but the time SQLite's driver needs to bind them grows with
+// the square of their number.
+const maxInsertRows = 32
 
 // insertInto calls insert with the VALUES lists of all rows. Their lengths are
 // powers of two, so that any batch is made of a few statements that the engine
