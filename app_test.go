@@ -21,7 +21,11 @@ import (
 	"llmhist/platform/web"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain fails when a goroutine outlives the App it belongs to. GORM's cache
+// of prepared statements keeps one that it offers no way to end.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"))
+}
 
 // server is the product, booted as main boots it, on a free port with a data
 // directory of its own. Every answer it gives is held against its OpenAPI
@@ -358,7 +362,7 @@ func TestProtected(t *testing.T) {
 		{"GET", "/image/" + image, 200, 404, 200, 404},
 		{"GET", "/image/" + image + "/download", 302, 404, 302, 404},
 		{"GET", "/image/" + open, 200, 200, 200, 200},
-		{"DELETE", "/image/" + open, 404, 404, 204, 401},
+		{"DELETE", "/image/" + open, 403, 403, 204, 401},
 		{"GET", "/image", 200, 200, 200, 401},
 		{"GET", "/speech", 200, 200, 200, 401},
 		{"GET", "/admin/images", 200, 200, 200, 401},
@@ -373,17 +377,13 @@ func TestProtected(t *testing.T) {
 		{"GET", "/auth/sessions", 200, 200, 200, 401},
 		{"GET", "/users/me/api-keys", 200, 200, 200, 401},
 		{"GET", "/healthz", 200, 200, 200, 200},
-		{"DELETE", "/chat/sessions/" + session, 204, 404, 404, 401},
 	} {
 		t.Run(test.method+" "+test.path, func(t *testing.T) {
-			// The others first: what they may do must not depend on what the owner did.
+			// Whoever may change something comes last.
 			for _, caller := range []struct {
 				name, token string
 				want        int
-			}{{"nobody", "", test.nobody}, {"other", other, test.other}, {"admin", admin, test.admin}, {"owner", owner, test.owner}} {
-				if test.method == "DELETE" && caller.name == "owner" && test.admin == 204 {
-					continue // the admin has deleted it
-				}
+			}{{"nobody", "", test.nobody}, {"other", other, test.other}, {"owner", owner, test.owner}, {"admin", admin, test.admin}} {
 				got := s.do(test.method, test.path, caller.token, nil)
 				if got.status != caller.want {
 					t.Errorf("as %s: %d, want %d: %.200s", caller.name, got.status, caller.want, got.body)
@@ -394,6 +394,9 @@ func TestProtected(t *testing.T) {
 			}
 		})
 	}
+	s.do("DELETE", "/chat/sessions/"+session, other, nil).want(404)
+	s.do("DELETE", "/chat/sessions/"+session, admin, nil).want(404)
+	s.do("DELETE", "/chat/sessions/"+session, owner, nil).want(204)
 	for caller, want := range map[string]float64{owner: 1, other: 0} {
 		if total := s.do("GET", "/admin/images?user_id="+fmt.Sprint(ownerID), caller, nil).want(200)["total"]; total != want {
 			t.Errorf("a user sees %v of the owner's images, want %v", total, want)

@@ -43,8 +43,9 @@ type docsField struct {
 }
 
 type docsResponse struct {
-	Status, Description, ContentType string
-	Fields                           []docsField
+	Status, Description string
+	ContentTypes        []string
+	Fields              []docsField
 }
 
 // renderDocs makes one readable page of the whole API, without scripts.
@@ -101,11 +102,12 @@ func describeOperation(document *huma.OpenAPI, method, address string, op *huma.
 	for status, response := range op.Responses {
 		one := docsResponse{Status: status, Description: response.Description}
 		for contentType, media := range response.Content {
-			one.ContentType = contentType
+			one.ContentTypes = append(one.ContentTypes, contentType)
 			if contentType == "application/json" {
 				one.Fields = fieldsOf(document, media.Schema)
 			}
 		}
+		sort.Strings(one.ContentTypes)
 		described.Responses = append(described.Responses, one)
 	}
 	sort.Slice(described.Responses, func(i, j int) bool { return described.Responses[i].Status < described.Responses[j].Status })

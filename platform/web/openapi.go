@@ -117,7 +117,7 @@ func operation(registry huma.Registry, route *Route, problem *huma.Schema) *huma
 		}
 	}
 	for _, answer := range route.Handler.answers {
-		op.Responses[strconv.Itoa(answer.Status)] = response(registry, answer)
+		addAnswer(op, strconv.Itoa(answer.Status), response(registry, answer))
 	}
 	for _, status := range errorStatuses(route) {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{
@@ -134,6 +134,20 @@ func operation(registry huma.Registry, route *Route, problem *huma.Schema) *huma
 		op.Security = []map[string][]string{{"bearer": {}}}
 	}
 	return op
+}
+
+// addAnswer describes one more outcome; two of one status differ in their
+// content type.
+func addAnswer(op *huma.Operation, status string, answer *huma.Response) {
+	existing := op.Responses[status]
+	if existing == nil {
+		op.Responses[status] = answer
+		return
+	}
+	existing.Description += " " + answer.Description
+	for contentType, media := range answer.Content {
+		existing.Content[contentType] = media
+	}
 }
 
 func operationID(route *Route) string {
