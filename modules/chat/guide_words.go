@@ -10,7 +10,7 @@ import (
 func contentWords(text string) []string {
 	var words []string
 	add := func(word string) {
-		if !stopWords[word] && word != "" {
+		if !stopWords[word] && len(word) > 1 { // single letters and digits say nothing
 			words = append(words, stem(word))
 		}
 	}
@@ -108,4 +108,4 @@ var stopWords = wordSet(strings.Fields(`a an the and or not no but if then than 
 	is are was were be been being am do does did doing have has had can could may might must shall should will would
 	i you he she it we they me my mine your yours our us them their its this that these those there here
 	what which who whom whose when where why how please tell show explain give let want need like get got make makes made about any some all
-	just also very really too much many more most thing things way llmhist`)...)
+	just also very really too much many more most thing things way use using used work works llmhist`)...)
