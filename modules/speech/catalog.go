@@ -3,6 +3,7 @@ package speech
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"llmhist/platform/audio"
@@ -26,16 +27,14 @@ func (c *catalog) plan(ctx context.Context, r Request) ([]utterance, error) {
 		return c.planNamed(ctx, r, wrong)
 	}
 	var ways []utterance
-	var first []fault.Field // what keeps the first model from it
+	var nearest []fault.Field // what keeps the model that comes nearest from it
 	var missing []model
 	for _, p := range c.order {
 		way, found, problems, absent := c.planProvider(ctx, p, r)
 		if found {
 			ways = append(ways, way)
 		}
-		if first == nil {
-			first = problems
-		}
+		nearest = nearer(nearest, problems)
 		missing = append(missing, absent...)
 	}
 	switch {
@@ -43,8 +42,8 @@ func (c *catalog) plan(ctx context.Context, r Request) ([]utterance, error) {
 		return ways, nil
 	case len(ways) > 0:
 		return nil, invalid(wrong)
-	case len(first) > 0 || len(wrong) > 0:
-		return nil, invalid(merged(wrong, withHint(first, missing)))
+	case len(nearest) > 0 || len(wrong) > 0:
+		return nil, invalid(merged(wrong, withHint(nearest, missing)))
 	default:
 		return nil, unavailable(missing[0])
 	}
@@ -61,11 +60,34 @@ func (c *catalog) planProvider(ctx context.Context, p provider, r Request) (way 
 		if len(wrong) == 0 {
 			return u, true, nil, missing
 		}
-		if problems == nil {
-			problems = wrong
-		}
+		problems = nearer(problems, wrong)
 	}
 	return utterance{}, false, problems, missing
+}
+
+// nearer returns which of two models' problems to tell: those of the one that
+// speaks the language, then the fewer, then the first. None means that there
+// was no model.
+func nearer(first, second []fault.Field) []fault.Field {
+	switch {
+	case len(first) == 0:
+		return second
+	case len(second) == 0:
+		return first
+	case speaks(first) != speaks(second):
+		if speaks(second) {
+			return second
+		}
+		return first
+	case len(second) < len(first):
+		return second
+	default:
+		return first
+	}
+}
+
+func speaks(problems []fault.Field) bool {
+	return !slices.ContainsFunc(problems, func(f fault.Field) bool { return f.Field == "language" })
 }
 
 func (c *catalog) planNamed(ctx context.Context, r Request, wrong []fault.Field) ([]utterance, error) {
