@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -48,13 +49,13 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 // oneLine puts joined errors on one line.
 func oneLine(err error) string {
-	text := []rune(err.Error())
-	for i, r := range text {
-		if r == '\n' {
-			text[i] = ';'
+	parts := []string{}
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			parts = append(parts, line)
 		}
 	}
-	return string(text)
+	return strings.Join(parts, "; ")
 }
 
 func commands() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 	"llmhist/modules/chat"
 	"llmhist/modules/image"
 	"llmhist/modules/speech"
+	"llmhist/platform/uid"
 )
 
 // providerLine says who answers for a module, for the start-up lines and the
@@ -38,7 +39,7 @@ func plannedProviders(ctx context.Context, cfg config.Config) (map[string][]prov
 	} else {
 		lines["image"] = providerLines(nil, planned, nil)
 	}
-	if module, err := speech.New(cfg.SpeechConfig(), speech.Deps{}); err != nil {
+	if module, err := speech.New(cfg.SpeechConfig(), speech.Deps{Now: uid.Now}); err != nil {
 		faults["speech"] = err
 	} else {
 		lines["speech"] = providerLines(nil, nil, module.Describe(ctx))

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,9 @@ func Load(file string, flags *pflag.FlagSet) (Config, error) {
 	if err := bindFlags(v, flags); err != nil {
 		return Config{}, err
 	}
+	if err := refuseUnknown(v); err != nil {
+		return Config{}, err
+	}
 	var c Config
 	if err := v.UnmarshalExact(&c, viper.DecodeHook(decodeHook())); err != nil {
 		return Config{}, explain(err)
@@ -65,6 +69,21 @@ func readFile(v *viper.Viper, file string) error {
 	default:
 		return fmt.Errorf("config file %s is not valid: %w", file, err)
 	}
+}
+
+// refuseUnknown names every key of the file that is no setting: a typing error
+// must not silently mean the default.
+func refuseUnknown(v *viper.Viper) error {
+	known := map[string]bool{}
+	walk(reflect.ValueOf(Config{}), "", func(key string, _ reflect.Value) { known[key] = true })
+	var faults []error
+	for _, key := range v.AllKeys() {
+		if !known[key] {
+			faults = append(faults, fmt.Errorf("unknown key %q in %s: llmhist config lists every key", key, v.ConfigFileUsed()))
+		}
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(faults...)
 }
 
 // readSecretFiles lets every secret come from a file: DATABASE_PASSWORD_FILE
@@ -186,8 +205,12 @@ func listHook(from, to reflect.Type, data any) (any, error) {
 	return list, nil
 }
 
-// explain turns the decoder's error into lines that name keys as operators
-// write them. Values of secrets do not reach it: a secret is any text.
+// explain names the keys that could not be decoded. Values of secrets do not
+// reach it: a secret is any text.
 func explain(err error) error {
-	return fmt.Errorf("the configuration is not valid: %w", err)
+	text := err.Error()
+	if _, after, found := strings.Cut(text, "error(s):"); found {
+		text = strings.TrimSpace(after)
+	}
+	return fmt.Errorf("the configuration is not valid: %s", text)
 }
