@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +25,14 @@ import (
 // TestMain fails when a goroutine outlives the App it belongs to. GORM's cache
 // of prepared statements keeps one that it offers no way to end.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"),
+		goleak.Cleanup(func(code int) {
+			if compiledDir != "" {
+				_ = os.RemoveAll(compiledDir)
+			}
+			os.Exit(code)
+		}))
 }
 
 // server is the product, booted as main boots it, on a free port with a data
