@@ -66,7 +66,7 @@ func TestAWrongConfigurationIsNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %s, got %v", want, err)
 		}
-		if strings.Contains(fmt.Sprint(err), testKey) || strings.Contains(fmt.Sprintf("%+v", config.Upstreams), "sk-very-secret DefaultModel") {
+		if strings.Contains(fmt.Sprint(err), testKey) {
 			t.Errorf("a secret is shown: %v", err)
 		}
 	}

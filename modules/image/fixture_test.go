@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -183,7 +182,10 @@ func (b *brittle) Put(ctx context.Context, key string, body io.Reader, options b
 }
 
 func (b *brittle) Delete(ctx context.Context, key string) error {
-	return errors.Join(b.check("delete", key), b.Bucket.Delete(ctx, key))
+	if err := b.check("delete", key); err != nil {
+		return err
+	}
+	return b.Bucket.Delete(ctx, key)
 }
 
 func (b *brittle) AppendLine(ctx context.Context, key string, line []byte) error {
@@ -191,6 +193,13 @@ func (b *brittle) AppendLine(ctx context.Context, key string, line []byte) error
 		return err
 	}
 	return b.Bucket.AppendLine(ctx, key, line)
+}
+
+func (b *brittle) RemoveLines(ctx context.Context, key string, drop func([]byte) bool) error {
+	if err := b.check("unlist", key); err != nil {
+		return err
+	}
+	return b.Bucket.RemoveLines(ctx, key, drop)
 }
 
 // upstream is a provider that answers as told and remembers what it was sent.

@@ -217,20 +217,20 @@ type errorBody struct {
 }
 
 func (h handler) body(ctx context.Context, image Image) (imageBody, error) {
-	link, err := h.service.Link(ctx, image)
-	if err != nil {
-		return imageBody{}, err
-	}
 	body := imageBody{
 		ID: image.ID, Prompt: image.Prompt, NegativePrompt: image.NegativePrompt, Size: image.Size, Style: image.Style,
-		Status: image.Status, CreatedAt: image.CreatedAt, UserID: image.UserID, DownloadURL: link,
+		Status: image.Status, CreatedAt: image.CreatedAt, UserID: image.UserID,
 		Metadata: metadataBody{
 			ProcessingTimeMS: image.Took.Milliseconds(), Provider: image.Provider, Model: image.Model, Seed: image.Seed,
 		},
 	}
 	if image.Status == StatusCompleted {
+		link, err := h.service.Link(ctx, image)
+		if err != nil {
+			return imageBody{}, err
+		}
 		contentType := pngType
-		body.S3Key = &image.Key
+		body.DownloadURL, body.S3Key = &link, &image.Key
 		body.Metadata.ContentType, body.Metadata.SourceContentType = &contentType, &image.Media.SourceContentType
 		body.Metadata.Width, body.Metadata.Height = &image.Media.Width, &image.Media.Height
 		body.Metadata.FileSizeBytes, body.Metadata.SHA256 = &image.Media.Bytes, &image.Media.SHA256

@@ -69,6 +69,7 @@ func New(config Config, deps Deps) (*Module, error) {
 func (m *Module) Mount(router *web.Router) {
 	h := handler{service: m.service}
 	const tag = "Images"
+	stored := []int{http.StatusServiceUnavailable} // the database or the bucket does not answer
 	router.Add(
 		web.Route{
 			Method: http.MethodPost, Path: "/image/generate", Handler: web.JSON(http.StatusCreated, h.generate), Access: web.Optional,
@@ -82,6 +83,7 @@ func (m *Module) Mount(router *web.Router) {
 		web.Route{
 			Method: http.MethodGet, Path: "/image", Handler: web.JSON(http.StatusOK, h.list), Access: web.SignedIn, Tag: tag,
 			Summary: "List your images, newest first",
+			Errors:  stored,
 		},
 		web.Route{
 			Method: http.MethodGet, Path: "/image/models", Handler: web.JSON(http.StatusOK, h.models), Access: web.Public, Tag: tag,
@@ -92,6 +94,7 @@ func (m *Module) Mount(router *web.Router) {
 			Method: http.MethodGet, Path: "/image/:id", Handler: web.JSON(http.StatusOK, h.find), Access: web.Optional, Tag: tag,
 			Summary:     "Read an image",
 			Description: "Visible to its owner and to admins; one made anonymously to whoever knows its id. For everyone else it is unknown.",
+			Errors:      stored,
 		},
 		web.Route{
 			Method: http.MethodGet, Path: "/image/:id/download", Access: web.Optional, Tag: tag,
@@ -100,19 +103,20 @@ func (m *Module) Mount(router *web.Router) {
 				web.Returns[downloadBody](http.StatusOK, "", "The link itself, with `redirect=false`.")),
 			Summary:     "Download the picture",
 			Description: "An image that is not completed is a 409 `not_ready` with its `image_status`, and its `error` if it failed.",
-			Errors:      []int{http.StatusConflict},
+			Errors:      append([]int{http.StatusConflict}, stored...),
 		},
 		web.Route{
 			Method: http.MethodDelete, Path: "/image/:id", Handler: web.NoContent(h.delete), Access: web.SignedIn, Tag: tag,
 			Summary:     "Erase an image",
 			Description: "Removes the picture, its record and its line in the history, for good. An anonymous image only by an admin.",
-			Errors:      []int{http.StatusForbidden},
+			Errors:      append([]int{http.StatusForbidden}, stored...),
 		},
 		web.Route{
 			Method: http.MethodGet, Path: "/admin/images", Handler: web.JSON(http.StatusOK, h.adminList), Access: web.SignedIn,
 			Limit: "admin_all", Tag: "Administration",
 			Summary:     "List and search images",
 			Description: "An admin sees everyone's, anyone else only their own: another user's `user_id` then finds nothing.",
+			Errors:      stored,
 		},
 	)
 }

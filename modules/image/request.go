@@ -1,6 +1,7 @@
 package image
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -83,7 +84,7 @@ func checkSize(fields *fault.Fields, candidates []candidate, text *string) Size 
 	}
 	size, err := ParseSize(*text)
 	switch {
-	case err == errSizeRange:
+	case errors.Is(err, errSizeRange):
 		fields.Add("size", "out_of_range", err.Error())
 	case err != nil:
 		fields.Add("size", "invalid", err.Error())

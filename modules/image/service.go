@@ -132,16 +132,10 @@ func (s *service) Download(ctx context.Context, id string) (blob.SignedURL, erro
 	}
 }
 
-// Link returns a link to the picture of a completed image, nil for others.
-func (s *service) Link(ctx context.Context, image Image) (*string, error) {
-	if image.Status != StatusCompleted {
-		return nil, nil
-	}
+// Link returns a link to the picture of a completed image.
+func (s *service) Link(ctx context.Context, image Image) (string, error) {
 	signed, err := s.ledger.Bucket().SignedURL(ctx, image.Key)
-	if err != nil {
-		return nil, err
-	}
-	return &signed.URL, nil
+	return signed.URL, err
 }
 
 // Models lists what pictures can be made with, the default first.
