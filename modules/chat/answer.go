@@ -19,7 +19,7 @@ const (
 	maxMaxTokens   = 1_000_000
 	// storeDeadline bounds the storing of an outcome, which goes on when the
 	// request is over.
-	storeDeadline = 10 * time.Second
+	storeDeadline = 30 * time.Second
 	// historyBatch and maxHistoryBatches bound how much of a session is read
 	// for one prompt.
 	historyBatch      = 20

@@ -26,6 +26,10 @@ const (
 	headingWeight = 4
 	trailWeight   = 2
 	relatedWeight = 0.5
+	vagueWeight   = 0.4
+	// headingBonus is added for a word of the section's own heading, in units of
+	// the word's rarity.
+	headingBonus = 1.0
 )
 
 // minCoverage is the least share of a question's meaning, weighed by rarity,
@@ -41,6 +45,7 @@ type guideSection struct {
 	trail  []string // the headings above it and its own, outermost first
 	body   string
 	counts map[string]float64
+	named  map[string]bool // the words of its own heading
 	length float64
 }
 
@@ -83,6 +88,9 @@ func newGuideIndex(docs fs.FS) *guideIndex {
 		if err != nil || entry.IsDir() || !strings.EqualFold(path.Ext(name), ".md") {
 			return nil
 		}
+		if path.Base(path.Dir(name)) == "adr" { // why it was built so answers nobody's how
+			return nil
+		}
 		if files++; files > maxGuideFiles {
 			return fs.SkipAll
 		}
@@ -113,12 +121,16 @@ func (s *guideSection) count() {
 		}
 	}
 	add(s.body, 1)
+	s.named = map[string]bool{}
 	for i, heading := range s.trail {
-		weight := float64(trailWeight)
-		if i == len(s.trail)-1 {
-			weight = headingWeight
+		if i < len(s.trail)-1 {
+			add(heading, trailWeight)
+			continue
 		}
-		add(heading, weight)
+		add(heading, headingWeight)
+		for _, word := range contentWords(heading) {
+			s.named[word] = true
+		}
 	}
 }
 
@@ -207,7 +219,7 @@ func (x *guideIndex) search(question string) []hit {
 		}
 		var score float64
 		for _, w := range weights {
-			score += w.weight * x.rarity(w.word) * x.saturation(section, w.word)
+			score += w.weight * x.rarity(w.word) * x.strength(section, w.word)
 		}
 		hits = append(hits, hit{section: section, score: score})
 	}
@@ -234,17 +246,25 @@ type weightedWord struct {
 func (x *guideIndex) weights(asked []string) []weightedWord {
 	list := make([]weightedWord, 0, len(asked))
 	for _, word := range asked {
-		list = append(list, weightedWord{word, 1})
+		list = append(list, weightedWord{word, ownWeight(word)})
 	}
 	for _, word := range asked {
 		for _, related := range relatedStems[word] {
 			known := slices.ContainsFunc(list, func(w weightedWord) bool { return w.word == related })
 			if !known {
-				list = append(list, weightedWord{related, relatedWeight})
+				list = append(list, weightedWord{related, relatedWeight * ownWeight(word)})
 			}
 		}
 	}
 	return list
+}
+
+// ownWeight returns how much a word of the question counts.
+func ownWeight(word string) float64 {
+	if vagueStems[word] {
+		return vagueWeight
+	}
+	return 1
 }
 
 // rarity is the inverse document frequency of a word.
@@ -253,9 +273,15 @@ func (x *guideIndex) rarity(word string) float64 {
 	return math.Log(1 + (all-holding+0.5)/(holding+0.5))
 }
 
-func (x *guideIndex) saturation(s *guideSection, word string) float64 {
+// strength returns how much a section is about a word: its count, saturated and
+// set in relation to the section's length, and a bonus for the heading.
+func (x *guideIndex) strength(s *guideSection, word string) float64 {
 	count := s.counts[word]
-	return count * (bm25K1 + 1) / (count + bm25K1*(1-bm25B+bm25B*s.length/x.average))
+	strength := count * (bm25K1 + 1) / (count + bm25K1*(1-bm25B+bm25B*s.length/x.average))
+	if s.named[word] {
+		strength += headingBonus
+	}
+	return strength
 }
 
 // coverage returns which share of the question the section touches. A related
@@ -263,7 +289,7 @@ func (x *guideIndex) saturation(s *guideSection, word string) float64 {
 func (x *guideIndex) coverage(s *guideSection, asked []string) float64 {
 	var touched, all float64
 	for _, word := range asked {
-		rarity := x.rarity(word)
+		rarity := x.rarity(word) * ownWeight(word)
 		all += rarity
 		related := slices.ContainsFunc(relatedStems[word], func(other string) bool { return s.counts[other] > 0 })
 		switch {

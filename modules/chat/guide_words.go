@@ -90,8 +90,23 @@ var relatedWords = map[string][]string{
 	"draw": {"image"}, "setup": {"install", "start"}, "install": {"start", "run"}, "start": {"run"}, "begin": {"start"}, "deploy": {"run", "docker"},
 	"price": {"cost"}, "spend": {"cost"}, "statistics": {"analytics"}, "stats": {"analytics"}, "usage": {"analytics"}, "storage": {"data"}, "stored": {"data"},
 	"administrator": {"admin"}, "account": {"user", "register"}, "password": {"login"}, "token": {"login"}, "error": {"problem"}, "quota": {"limit"},
+	"add": {"connect", "configuration"}, "connect": {"configuration"}, "configure": {"connect"}, "enable": {"configuration"},
 	"throttle": {"limit"}, "restore": {"backup"}, "upgrade": {"migrate"}, "update": {"migrate"}, "redis": {"limit"}, "docker": {"container"},
 }
+
+// vagueWords say what is to be done rather than with what: they count less, so
+// that "add a provider" is about providers. They are content words before
+// stemming.
+var vagueWords = wordSet(strings.Fields("add change set create configure connect enable see find run start write print show open")...)
+
+// vagueStems is vagueWords as contentWords spells them.
+var vagueStems = func() map[string]bool {
+	stems := make(map[string]bool, len(vagueWords))
+	for word := range vagueWords {
+		stems[stem(word)] = true
+	}
+	return stems
+}()
 
 // relatedStems is relatedWords as contentWords spells them.
 var relatedStems = func() map[string][]string {

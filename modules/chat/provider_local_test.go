@@ -48,6 +48,20 @@ func TestTheGuideAnswersFromTheDocumentationAndNamesTheSection(t *testing.T) {
 	}
 }
 
+func TestTheGuideLooksForTheSubjectRatherThanTheVerb(t *testing.T) {
+	docs := fstest.MapFS{
+		"README.md":        {Data: []byte("# Product\n\n## Tour\n\nAdd a user, add an image, add a voice, and add more with a provider.\n\n## Connect a provider\n\nName it in the environment.\n")},
+		"docs/adr/0001.md": {Data: []byte("# Decision\n\nA provider is a provider is a provider.\n")},
+	}
+	text, _, err := collect(t.Context(), newGuide(docs), question("How do I add a provider?", false))
+	if err != nil || !strings.Contains(text, "Name it in the environment.") || strings.Contains(text, "Decision") {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if tour := strings.Index(text, "**Product › Tour**"); tour >= 0 && tour < strings.Index(text, "Connect a provider**") {
+		t.Fatalf("the verb won:\n%s", text)
+	}
+}
+
 func TestTheGuideSaysWhenItHasNoAnswer(t *testing.T) {
 	for name, q := range map[string]string{
 		"general knowledge":  "What is the capital of France?",
