@@ -27,7 +27,7 @@ var (
 )
 
 // maxKeyIterations bounds the work that a key file can ask for.
-const maxKeyIterations = 10_000_000
+const maxKeyIterations = 2_000_000
 
 var errUnsupportedCipher = errors.New("is encrypted in a way that is not supported; " +
 	"use PKCS#8 with PBES2, PBKDF2 and AES-CBC (openssl pkcs8 -topk8 -v2 aes-256-cbc)")
@@ -49,28 +49,59 @@ type pbkdf2Params struct {
 	PRF        pkix.AlgorithmIdentifier `asn1:"optional"`
 }
 
+// keyEnvelope is an encrypted private key whose scheme is known and bounded.
+type keyEnvelope struct {
+	newHash    func() hash.Hash
+	salt       []byte
+	iterations int
+	keyLength  int
+	iv, data   []byte
+}
+
 // decryptPKCS8 decrypts an EncryptedPrivateKeyInfo (RFC 5958 section 3) of the
 // one scheme in common use: PBES2 (RFC 8018) with PBKDF2 over HMAC-SHA-1, -256,
 // -384 or -512 and AES-128, -192 or -256 in CBC mode.
 func decryptPKCS8(der []byte, passphrase string) ([]byte, error) {
-	var envelope encryptedKey
-	if rest, err := asn1.Unmarshal(der, &envelope); err != nil || len(rest) > 0 {
-		return nil, errors.New("holds no readable PKCS#8 private key")
-	}
-	var params pbes2Params
-	if !envelope.Algorithm.Algorithm.Equal(oidPBES2) || !unmarshalAll(envelope.Algorithm.Parameters, &params) {
-		return nil, errUnsupportedCipher
-	}
-	keyLength, ok := aesKeyLength(params.Cipher.Algorithm)
-	var iv []byte
-	if !ok || !unmarshalAll(params.Cipher.Parameters, &iv) || len(iv) != aes.BlockSize {
-		return nil, errUnsupportedCipher
-	}
-	key, err := deriveKey(params.KeyDerivation, passphrase, keyLength)
+	envelope, err := parseEnvelope(der)
 	if err != nil {
 		return nil, err
 	}
-	return decryptCBC(key, iv, envelope.Data)
+	return envelope.open(passphrase)
+}
+
+func (e keyEnvelope) open(passphrase string) ([]byte, error) {
+	key, err := pbkdf2.Key(e.newHash, passphrase, e.salt, e.iterations, e.keyLength)
+	if err != nil {
+		return nil, err
+	}
+	return decryptCBC(key, e.iv, e.data)
+}
+
+func parseEnvelope(der []byte) (keyEnvelope, error) {
+	var outer encryptedKey
+	if rest, err := asn1.Unmarshal(der, &outer); err != nil || len(rest) > 0 {
+		return keyEnvelope{}, errors.New("holds no readable PKCS#8 private key")
+	}
+	var scheme pbes2Params
+	if !outer.Algorithm.Algorithm.Equal(oidPBES2) || !unmarshalAll(outer.Algorithm.Parameters, &scheme) {
+		return keyEnvelope{}, errUnsupportedCipher
+	}
+	e := keyEnvelope{data: outer.Data}
+	var ok bool
+	e.keyLength, ok = aesKeyLength(scheme.Cipher.Algorithm)
+	if !ok || !unmarshalAll(scheme.Cipher.Parameters, &e.iv) || len(e.iv) != aes.BlockSize {
+		return keyEnvelope{}, errUnsupportedCipher
+	}
+	var kdf pbkdf2Params
+	if !scheme.KeyDerivation.Algorithm.Equal(oidPBKDF2) || !unmarshalAll(scheme.KeyDerivation.Parameters, &kdf) {
+		return keyEnvelope{}, errUnsupportedCipher
+	}
+	e.newHash, ok = hashOfPRF(kdf.PRF.Algorithm)
+	e.salt, e.iterations = kdf.Salt, kdf.Iterations
+	if !ok || e.iterations < 1 || e.iterations > maxKeyIterations || kdf.KeyLength != 0 && kdf.KeyLength != e.keyLength {
+		return keyEnvelope{}, errUnsupportedCipher
+	}
+	return e, nil
 }
 
 func unmarshalAll(raw asn1.RawValue, target any) bool {
@@ -89,18 +120,6 @@ func aesKeyLength(oid asn1.ObjectIdentifier) (int, bool) {
 	default:
 		return 0, false
 	}
-}
-
-func deriveKey(kdf pkix.AlgorithmIdentifier, passphrase string, length int) ([]byte, error) {
-	var params pbkdf2Params
-	if !kdf.Algorithm.Equal(oidPBKDF2) || !unmarshalAll(kdf.Parameters, &params) {
-		return nil, errUnsupportedCipher
-	}
-	newHash, ok := hashOfPRF(params.PRF.Algorithm)
-	if !ok || params.Iterations < 1 || params.Iterations > maxKeyIterations || params.KeyLength != 0 && params.KeyLength != length {
-		return nil, errUnsupportedCipher
-	}
-	return pbkdf2.Key(newHash, passphrase, params.Salt, params.Iterations, length)
 }
 
 func hashOfPRF(oid asn1.ObjectIdentifier) (func() hash.Hash, bool) {

@@ -122,6 +122,23 @@ func TestUsersThatAreNotThere(t *testing.T) {
 	})
 }
 
+func TestOneOfManyAccountsOfOneAddressIsMade(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store) {
+		codes := make([]string, 20)
+		each(len(codes), func(i int) {
+			_, err := s.CreateUser(t.Context(), User{Email: "ann@example.org", CreatedAt: noon, UpdatedAt: noon})
+			codes[i] = fault.CodeOf(err)
+		})
+		count := map[string]int{}
+		for _, code := range codes {
+			count[code]++
+		}
+		if count[""] != 1 || count["email_taken"] != len(codes)-1 {
+			t.Fatalf("got %v", count)
+		}
+	})
+}
+
 func TestPagesNeitherRepeatNorSkip(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store) {
 		for i := range 25 {

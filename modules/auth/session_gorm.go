@@ -60,10 +60,16 @@ func findSession(tx *gorm.DB, condition, argument string) (Session, User, error)
 }
 
 func (r sqlSessions) RotateRefreshToken(ctx context.Context, p Rotation) (Session, User, error) {
-	var session Session
-	var owner User
+	// Reading first keeps guessed tokens away from the one writer.
+	session, owner, err := findSession(r.db.Read(ctx), "token_family = ?", p.FamilyHash)
+	if fault.Is(err, fault.NotFound) {
+		return Session{}, User{}, invalidRefreshToken()
+	}
+	if err != nil {
+		return Session{}, User{}, err
+	}
 	var refused error // kept apart: ending a session on reuse must be committed
-	err := r.db.Write(ctx, func(tx *gorm.DB) error {
+	err = r.db.Write(ctx, func(tx *gorm.DB) error {
 		done := tx.Model(&sessionRow{}).
 			Where("refresh_token = ? AND token_family = ? AND NOT revoked AND expires_at > ?", p.SpentHash, p.FamilyHash, p.Now).
 			Updates(map[string]any{
@@ -149,13 +155,13 @@ func endSessions(tx *gorm.DB, userID int64, except string) error {
 
 func (r sqlSessions) RevokeFamily(ctx context.Context, familyHash string) (string, error) {
 	var row sessionRow
+	if err := r.db.Read(ctx).Where("token_family = ?", familyHash).Take(&row).Error; err != nil || row.Revoked {
+		return row.ID, sessionFault(err)
+	}
 	err := r.db.Write(ctx, func(tx *gorm.DB) error {
-		if err := tx.Clauses(forUpdate).Where("token_family = ?", familyHash).Take(&row).Error; err != nil {
-			return err
-		}
 		return tx.Model(&sessionRow{}).Where("id = ?", row.ID).Update("revoked", true).Error
 	})
-	return row.ID, sessionFault(err)
+	return row.ID, database.Fault(err)
 }
 
 func (r sqlSessions) DeleteSessions(ctx context.Context, before time.Time, limit int) (int64, error) {
