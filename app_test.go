@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +69,7 @@ func bootIn(t *testing.T, dir string, adjust ...func(*config.Config)) *server {
 		t.Fatal(err)
 	}
 	cfg.Rate = config.Rate{} // off, but for the tests of limits
+	cfg.JWT.PrivateKeyPath = sharedKey(t)
 	cfg.Admin = config.Admin{Email: adminEmail, Password: adminPassword}
 	for _, change := range adjust {
 		change(&cfg)
@@ -100,6 +106,28 @@ func bootIn(t *testing.T, dir string, adjust ...func(*config.Config)) *server {
 	})
 	t.Cleanup(s.stop)
 	return s
+}
+
+// signingKey is made once: making one takes longer than most tests.
+var signingKey = sync.OnceValues(func() ([]byte, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		return nil, err
+	}
+	return x509.MarshalPKCS8PrivateKey(key)
+})
+
+func sharedKey(t *testing.T) string {
+	t.Helper()
+	der, err := signingKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "jwt.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 type safeBuffer struct {

@@ -57,6 +57,10 @@ func (m *Module) SetReady() { m.state.Store(serving) }
 // SetDraining says that the process is about to end.
 func (m *Module) SetDraining() { m.state.Store(draining) }
 
+// Ready reports whether the process calls itself ready, whatever its
+// dependencies say.
+func (m *Module) Ready() bool { return m.state.Load() == serving }
+
 // checkDeadline bounds one readiness check.
 const checkDeadline = 2 * time.Second
 
