@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	startLimit = 30 * time.Second // until a child must answer
+	stopLimit  = 40 * time.Second // until it is killed: longer than it may drain
+)
+
+// child is a server that was started for the measurement.
+type child struct {
+	command *exec.Cmd
+	address string // host:port
+	log     string // file of its standard error
+	first   string // first line of its output, when it was waited for
+}
+
+func (c *child) pid() int { return c.command.Process.Pid }
+
+// start runs a program with exactly this environment in the directory dir, so
+// that no setting of the operator's shell changes what is measured.
+func start(ctx context.Context, dir string, env []string, program string, args ...string) (*child, io.ReadCloser, error) {
+	c := &child{command: exec.CommandContext(ctx, program, args...), log: filepath.Join(dir, filepath.Base(program)+".log")}
+	log, err := os.OpenFile(c.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = log.Close() }() // the child has its own handle
+	c.command.Dir, c.command.Env, c.command.Stderr = dir, append([]string{"PATH=/usr/bin:/bin", "HOME=" + dir}, env...), log
+	c.command.Cancel = func() error { return c.command.Process.Signal(syscall.SIGTERM) }
+	c.command.WaitDelay = stopLimit
+	out, err := c.command.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, out, c.command.Start()
+}
+
+// startTool runs a program that prints a line when it listens.
+func startTool(ctx context.Context, dir, program string, args ...string) (*child, error) {
+	c, out, err := start(ctx, dir, nil, program, args...)
+	if err != nil {
+		return nil, err
+	}
+	timer := time.AfterFunc(startLimit, func() { _ = c.command.Process.Kill() })
+	defer timer.Stop()
+	if c.first, err = bufio.NewReader(io.LimitReader(out, 64<<10)).ReadString('\n'); err != nil {
+		c.stop()
+		return nil, fmt.Errorf("%s did not start: %s", filepath.Base(program), c.lastWords())
+	}
+	return c, nil
+}
+
+// stop ends the child as an operator would.
+func (c *child) stop() {
+	if c == nil || c.command.ProcessState != nil {
+		return
+	}
+	_ = c.command.Process.Signal(syscall.SIGTERM)
+	timer := time.AfterFunc(stopLimit, func() { _ = c.command.Process.Kill() })
+	defer timer.Stop()
+	_ = c.command.Wait()
+}
+
+// lastWords returns the end of what the child logged.
+func (c *child) lastWords() string {
+	data, err := os.ReadFile(c.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(bytes.TrimSpace(data[max(0, len(data)-2000):]))
+}
+
+// logged returns how often the child logged each message.
+func (c *child) logged() map[string]int {
+	counts := map[string]int{}
+	data, err := os.ReadFile(c.log)
+	if err != nil {
+		return counts
+	}
+	for line := range bytes.Lines(data) {
+		var record struct{ Level, Msg string }
+		if json.Unmarshal(line, &record) != nil {
+			record.Level, record.Msg = "output", "that is not a log record"
+		}
+		counts[strings.ToLower(record.Level)+" "+strconv.Quote(record.Msg)]++
+	}
+	return counts
+}
+
+// freePort returns a port of 127.0.0.1 that nothing listens on.
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	return port, listener.Close()
+}
+
+// startServer starts llmhist on an own port and returns when /readyz first
+// answers 200, and how long that took.
+func startServer(ctx context.Context, o options, dir string, env []string, args ...string) (*child, time.Duration, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, 0, err
+	}
+	began := time.Now()
+	c, out, err := start(ctx, dir, append(env, "PORT="+strconv.Itoa(port)), o.binary, append([]string{"serve"}, args...)...)
+	if err != nil {
+		return nil, 0, err
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the child
+	c.address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	if err := c.awaitReady(ctx); err != nil {
+		c.stop()
+		return nil, 0, err
+	}
+	return c, time.Since(began), nil
+}
+
+func (c *child) awaitReady(ctx context.Context) error {
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for ctx.Err() == nil {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		if err == nil && response.StatusCode == http.StatusOK {
+			return nil
+		}
+		time.Sleep(time.Millisecond) // far below what is measured
+	}
+	return fmt.Errorf("the server was not ready in time: %s", c.lastWords())
+}
