@@ -52,7 +52,7 @@ func (s *service) carryOut(ctx context.Context, image Image, plan plan) (Image, 
 func (s *service) make(ctx context.Context, image *Image, plan plan) (making, error) {
 	var made making
 	for i, c := range plan.candidates {
-		image.Provider, image.Model = c.name, c.model.ID
+		image.Provider, image.Model, image.Seed = c.name, c.model.ID, c.seed(plan.task)
 		usage.Update(ctx, func(f *usage.Figures) { f.Provider, f.Model = c.name, c.model.ID })
 		task := plan.task
 		task.Model = c.model.ID

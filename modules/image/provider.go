@@ -73,6 +73,15 @@ type candidate struct {
 	model    Model
 }
 
+// seed returns the seed that decides the picture, nil where the model takes
+// none.
+func (c candidate) seed(task Task) *int64 {
+	if !c.model.Seeds {
+		return nil
+	}
+	return &task.Seed
+}
+
 // router finds who serves a request.
 type router struct {
 	providers []provider  // in the operator's order

@@ -45,9 +45,7 @@ func (s *service) Generate(ctx context.Context, params Params) (Image, error) {
 		Prompt: plan.params.Prompt, NegativePrompt: plan.params.NegativePrompt, Size: plan.params.Size, Style: plan.params.Style,
 		Status: StatusProcessing, Provider: first.name, Model: first.model.ID, Bucket: s.ledger.Bucket().Name(), CreatedAt: at,
 	}
-	if first.model.Seeds {
-		image.Seed = &plan.task.Seed
-	}
+	image.Seed = first.seed(plan.task)
 	usage.Update(ctx, func(f *usage.Figures) {
 		f.Provider, f.Model, f.ObjectID, f.InputBytes = image.Provider, image.Model, image.ID, int64(len(image.Prompt))
 	})

@@ -1,0 +1,76 @@
+package image
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"llmhist/platform/fault"
+	"llmhist/platform/testkit"
+)
+
+func TestLinksIntoThePrivateNetworkAreNotFollowed(t *testing.T) {
+	reached := false
+	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer inside.Close()
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer plain.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(inside.URL, "https://"), ":")
+	for _, link := range []string{
+		inside.URL + "/x", "https://localhost:" + port + "/", "https://[::1]:" + port + "/", "https://[::ffff:127.0.0.1]:" + port + "/",
+		"https://0.0.0.0:" + port + "/", "https://2130706433:" + port + "/", plain.URL + "/x", "ftp://example.com/x", "file:///etc/passwd",
+		"https://user:pass@example.com/", "//example.com/x", "/x", "https://", "http://[bad", "https://169.254.169.254/latest",
+	} {
+		u := serveUpstream(t, answerJSON(200, fmt.Sprintf(`{"data":[{"url":%q}]}`, link)))
+		f := start(t, u.as(typeOpenAI))
+		answer := f.do("POST", "/image/generate", testkit.User(1), `{"prompt":"x"}`)
+		if code := answer.Code(); answer.Status != 502 || code != "provider_link_refused" && code != "provider_link_failed" {
+			t.Errorf("%s: %d %s", link, answer.Status, answer.Body)
+		}
+	}
+	if reached {
+		t.Error("a server of the private network was called")
+	}
+}
+
+func TestPublicLinksAreFollowedWithinLimits(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		code   string
+	}{
+		"a picture":          {answerBytes("image/png", []byte("bytes")), ""},
+		"one that is gone":   {answerJSON(404, ""), "provider_link_failed"},
+		"one that redirects": {redirectTo("https://127.0.0.1/"), "provider_link_failed"},
+		"one too large":      {answerBytes("image/png", make([]byte, 200)), "provider_answer_too_large"},
+		"one that is cut":    {cutOff, "provider_link_failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			public := httptest.NewTLSServer(c.answer)
+			defer public.Close()
+			d := newDownloader(newCaller(Upstream{Name: "fake", BaseURL: "https://example.com"}), "https://example.com", 100)
+			defer d.close()
+			d.public.Transport = public.Client().Transport // stands for the public internet
+			data, err := d.fetch(t.Context(), public.URL+"/x")
+			if fault.CodeOf(err) != c.code || c.code == "" && string(data) != "bytes" {
+				t.Errorf("%q, %v", data, err)
+			}
+		})
+	}
+}
+
+func TestIsPublic(t *testing.T) {
+	for text, want := range map[string]bool{
+		"8.8.8.8": true, "93.184.216.34": true, "2606:4700::1111": true, "::ffff:8.8.8.8": true,
+		"127.0.0.1": false, "10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "0.0.0.0": false,
+		"100.64.0.1": false, "198.18.0.1": false, "192.0.0.8": false, "203.0.113.9": false, "224.0.0.1": false, "255.255.255.255": false, "250.1.1.1": false,
+		"::1": false, "::": false, "fe80::1": false, "fc00::1": false, "ff02::1": false, "::ffff:10.0.0.1": false, "::ffff:127.0.0.1": false,
+		"64:ff9b::7f00:1": false, "2002:7f00:1::": false, "2001::1": false, "2001:db8::1": false, "::7f00:1": false, "fec0::1": false,
+	} {
+		if got := isPublic(netip.MustParseAddr(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
