@@ -3,11 +3,11 @@ package auth
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/crypto/bcrypt"
@@ -136,7 +136,7 @@ func TestTheQueueBeforeTheHasherIsBounded(t *testing.T) {
 		waiting.Go(func() { left <- hasher.enter(ctx) })
 	}
 	for hasher.waiting.Load() < waitingPerSlot {
-		time.Sleep(time.Millisecond) // until all are in the queue; nothing signals that
+		runtime.Gosched() // until all are in the queue
 	}
 	_, err := hasher.hash(t.Context(), goodPassword)
 	var refused *fault.Error
