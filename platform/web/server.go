@@ -45,7 +45,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 }
 
 // grace is how long handlers may take to store what they have when cut off.
-const grace = 3 * time.Second
+const grace = 5 * time.Second
 
 func closeAfterGrace(server *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
