@@ -12,17 +12,17 @@ import (
 
 // report is everything that was measured.
 type report struct {
-	options  options
-	machine  machine
-	disk     disk
-	starts   starts
-	seeded   seeded
-	rows     []row
-	noise    noise
-	memory   memory
-	logged   map[string]int // what the server logged at warn or above, and how often
-	began    time.Time
-	took     time.Duration
+	options options
+	machine machine
+	disk    disk
+	starts  starts
+	seeded  seeded
+	rows    []row
+	noise   noise
+	memory  memory
+	logged  map[string]int // what the server logged at warn or above, and how often
+	began   time.Time
+	took    time.Duration
 }
 
 // markdown returns the report.
