@@ -44,8 +44,11 @@ func (s *service) make(ctx context.Context, c *Conversion, ways []utterance) ([]
 			c.StatusCode = made.status
 			return made.sound, c.measure(made.sound)
 		}
+		if ctx.Err() != nil { // whatever the provider makes of it
+			err = ctx.Err()
+		}
 		c.StatusCode = statusOf(err)
-		if i == len(ways)-1 || ctx.Err() != nil || !providersOwn(err) {
+		if i == len(ways)-1 || !providersOwn(err) {
 			return nil, err
 		}
 		s.logger.WarnContext(ctx, "speech provider failed, the next one takes over",

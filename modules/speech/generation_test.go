@@ -157,7 +157,7 @@ func TestClientThatLeavesIsRecordedAsCancelled(t *testing.T) {
 	provider.serve = func(ctx context.Context, _ utterance) (recording, error) {
 		leave()
 		<-ctx.Done()
-		return recording{}, ctx.Err()
+		return recording{}, errors.Join(ctx.Err(), outage("fake")) // however it puts it
 	}
 	second := newFake(t, "second")
 	b := newBench(t, provider, second)
@@ -259,6 +259,36 @@ func TestDeletedWhileItIsMade(t *testing.T) {
 				t.Errorf("index %q", index)
 			}
 		})
+	}
+}
+
+// late is a repository before whose deletion something happens.
+type late struct {
+	Repository
+	before func()
+}
+
+func (l late) Delete(ctx context.Context, id string) error {
+	l.before()
+	return l.Repository.Delete(ctx, id)
+}
+
+func TestDeletedWhileItIsFinished(t *testing.T) {
+	b := newBench(t, newFake(t, "fake"))
+	c := newConversion(b.clock.Now(), owner(1))
+	mustCreate(t, b.service.repository, c)
+	b.service.repository = late{b.service.repository, func() { // the request finishes between the two steps
+		if _, err := b.service.complete(t.Context(), c, wavSound(t, time.Second)); err != nil {
+			t.Error(err)
+		}
+	}}
+	if err := b.service.Delete(as(t, 1), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range b.objects(t) {
+		if strings.HasPrefix(key, "requests/") {
+			t.Errorf("%s is left", key)
+		}
 	}
 }
 
