@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -94,7 +95,7 @@ func (c *refreshChain) Judge(status int, body []byte) error {
 	return nil
 }
 
-var errNoToken = fmt.Errorf("answer without a new refresh token")
+var errNoToken = errors.New("answer without a new refresh token")
 
 // jsonHeader returns the header of a JSON request by whoever has the token.
 func jsonHeader(token string) http.Header {

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -60,7 +61,7 @@ func parseOptions(args []string) (options, error) {
 		o.warmup, o.duration = 150*time.Millisecond, 600*time.Millisecond
 	}
 	if o.images < 10_000 || o.images > 1_000_000 {
-		return o, fmt.Errorf("-images must be 10000 to 1000000")
+		return o, errors.New("-images must be 10000 to 1000000")
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -32,6 +34,9 @@ type stage struct {
 func openStage(ctx context.Context, o options, dir string) (*stage, error) {
 	s := &stage{options: o, dir: dir}
 	var err error
+	if s.options.binary, err = copyBinary(o.binary, dir); err != nil {
+		return s, err
+	}
 	if s.upstream, err = startTool(ctx, dir, filepath.Join(o.tools, "fakeupstream")); err != nil {
 		return s, err
 	}
@@ -49,6 +54,22 @@ func openStage(ctx context.Context, o options, dir string) (*stage, error) {
 	s.baselineToken = said.Token
 	s.baseline.address, err = hostOf(said.Address)
 	return s, err
+}
+
+// copyBinary keeps a build that happens meanwhile from changing what is measured.
+func copyBinary(from, dir string) (string, error) {
+	source, err := os.Open(from)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = source.Close() }()
+	to := filepath.Join(dir, "bench-server")
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o700)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(target, source)
+	return to, errors.Join(err, target.Close())
 }
 
 func hostOf(address string) (string, error) {
