@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"llmhist/config"
+	"llmhist/modules/auth"
 	"llmhist/platform/database"
 	"llmhist/platform/fault"
 	"llmhist/platform/logging"
@@ -35,18 +36,13 @@ other users of the machine could see.`,
 			if err != nil {
 				return err
 			}
-			return withDatabase(cmd, load, true, func(ctx context.Context, cfg config.Config, db *database.DB) error {
-				logger, err := logging.New(os.Stderr, "warn", cfg.Log.Format)
-				if err != nil {
-					return err
-				}
-				accounts, err := openAuth(ctx, cfg, db, logger, nil)
-				if err != nil {
-					return err
-				}
+			return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
 				user, err := accounts.CreateAdmin(ctx, email, password, name)
+				if fault.Is(err, fault.Conflict) {
+					return fmt.Errorf("%s has an account already: give it the role with llmhist admin promote --email %s", email, email)
+				}
 				if err != nil {
-					return sayFault(err)
+					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "administrator %s was made with user id %d\n", user.Email, user.ID)
 				return nil
@@ -59,8 +55,47 @@ other users of the machine could see.`,
 	if err := create.MarkFlagRequired("email"); err != nil {
 		panic(err) // the flag is defined above
 	}
-	parent.AddCommand(create)
+	parent.AddCommand(create, promoteCommand(load))
 	return parent
+}
+
+func promoteCommand(load loader) *cobra.Command {
+	var email string
+	cmd := &cobra.Command{
+		Use:   "promote",
+		Short: "Give an existing account the admin role; works while the server runs",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
+				user, err := accounts.PromoteUser(ctx, email)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s, user id %d, is an administrator now\n", user.Email, user.ID)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&email, "email", "", "e-mail address of the account (required)")
+	if err := cmd.MarkFlagRequired("email"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	return cmd
+}
+
+// withAccounts opens the accounts for one command.
+func withAccounts(cmd *cobra.Command, load loader, work func(ctx context.Context, accounts *auth.Module) error) error {
+	return withDatabase(cmd, load, true, func(ctx context.Context, cfg config.Config, db *database.DB) error {
+		logger, err := logging.New(os.Stderr, "warn", cfg.Log.Format)
+		if err != nil {
+			return err
+		}
+		accounts, err := openAuth(ctx, cfg, db, logger, nil)
+		if err != nil {
+			return err
+		}
+		return sayFault(work(ctx, accounts))
+	})
 }
 
 func readPassword(in io.Reader, prompts io.Writer, file string) (string, error) {

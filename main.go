@@ -19,7 +19,10 @@ import (
 // version is set when the binary is built.
 var version = "dev"
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	syscall.Umask(0o077) // what is kept here is nobody else's
+	os.Exit(run(os.Args[1:]))
+}
 
 // run executes one command and returns the exit code: 0 when it did what was
 // asked, 1 when it failed, 2 for a doctor's warning.

@@ -59,6 +59,14 @@ func (s *fakeStore) once(t *testing.T) int {
 	return len(s.seen)
 }
 
+// soon returns a context that ends in a minute, so that a defect fails a test
+// instead of hanging it.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func pointerTo(e Event) *Event { return &e }
 
 var down = fault.New(fault.Unavailable, "database_unavailable", "down")
@@ -83,7 +91,7 @@ func TestQueueStoresAfterTwoHundredMilliseconds(t *testing.T) {
 		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
 		checkStats(t, q, Stats{Recorded: 3})
-		if err := q.close(t.Context()); err != nil || len(store.batches) != 1 {
+		if err := q.close(soon(t)); err != nil || len(store.batches) != 1 {
 			t.Errorf("%d batches, %v", len(store.batches), err)
 		}
 	})
@@ -98,7 +106,7 @@ func TestQueueStoresFullBatchesAtOnce(t *testing.T) {
 		}
 		synctest.Wait()
 		checkStats(t, q, Stats{Queued: 1, Recorded: 2 * maxBatch})
-		if err := q.close(t.Context()); err != nil || store.once(t) != 2*maxBatch+1 || len(store.batches) != 3 {
+		if err := q.close(soon(t)); err != nil || store.once(t) != 2*maxBatch+1 || len(store.batches) != 3 {
 			t.Errorf("%d events in %d batches, %v", store.once(t), len(store.batches), err)
 		}
 	})
@@ -126,7 +134,7 @@ func TestFullQueueDropsAndNeverWaits(t *testing.T) {
 		store.mu.Lock()
 		store.fail = nil
 		store.mu.Unlock()
-		if err := q.close(t.Context()); err != nil || store.once(t) != maxBatch+1 {
+		if err := q.close(soon(t)); err != nil || store.once(t) != maxBatch+1 {
 			t.Errorf("%d events, %v", store.once(t), err)
 		}
 	})
@@ -151,14 +159,14 @@ func TestStorageDownThenUpLosesNothing(t *testing.T) {
 		if err := q.settle(waiting); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("settle while down: %v", err)
 		}
-		if err := q.settle(t.Context()); err != nil || store.once(t) != 2000 {
+		if err := q.settle(soon(t)); err != nil || store.once(t) != 2000 {
 			t.Errorf("%d events stored, %v", store.once(t), err)
 		}
 		checkStats(t, q, Stats{Recorded: 2000, FailedBatches: 10})
 		if n := strings.Count(log.String(), "database_unavailable"); n < 10 {
 			t.Errorf("%d lines in the log", n)
 		}
-		if err := q.close(t.Context()); err != nil {
+		if err := q.close(soon(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -177,7 +185,7 @@ func TestAnAttemptWhoseAnswerWasLostCountsOnce(t *testing.T) {
 		return err
 	}, testkit.Logger())
 	q.add(pointerTo(eventAt(day)))
-	if err := q.close(t.Context()); err != nil || totals(t, r, within(day, time.Hour)).Requests != 1 {
+	if err := q.close(soon(t)); err != nil || totals(t, r, within(day, time.Hour)).Requests != 1 {
 		t.Errorf("%+v, %v", totals(t, r, within(day, time.Hour)), err)
 	}
 }
@@ -203,13 +211,13 @@ func TestOnePoisonousEventDoesNotHoldUpTheOthers(t *testing.T) {
 		for range 5 {
 			q.add(pointerTo(eventAt(day)))
 		}
-		if err := q.settle(t.Context()); err != nil {
+		if err := q.settle(soon(t)); err != nil {
 			t.Error(err)
 		}
 		if stats := q.stats(); stats.Dropped != 1 || stats.Recorded != 5 || stats.Queued != 0 || store.once(t) != 5 {
 			t.Errorf("stats %+v", stats)
 		}
-		if err := q.close(t.Context()); err != nil {
+		if err := q.close(soon(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -220,7 +228,7 @@ func TestSettleSeesWhatWasAddedBefore(t *testing.T) {
 		store := &fakeStore{}
 		q := startQueue(10*maxBatch, store.append, testkit.Logger())
 		start := time.Now()
-		if err := q.settle(t.Context()); err != nil || store.attempt != 0 {
+		if err := q.settle(soon(t)); err != nil || store.attempt != 0 {
 			t.Errorf("nothing queued: %d attempts, %v", store.attempt, err)
 		}
 		var wg sync.WaitGroup
@@ -228,7 +236,7 @@ func TestSettleSeesWhatWasAddedBefore(t *testing.T) {
 			wg.Go(func() {
 				e := eventAt(day)
 				q.add(&e)
-				if err := q.settle(t.Context()); err != nil {
+				if err := q.settle(soon(t)); err != nil {
 					t.Error(err)
 				}
 				store.mu.Lock()
@@ -242,7 +250,7 @@ func TestSettleSeesWhatWasAddedBefore(t *testing.T) {
 		if waited := time.Since(start); waited != 0 {
 			t.Errorf("waited %v", waited)
 		}
-		if err := q.close(t.Context()); err != nil || q.settle(t.Context()) != nil {
+		if err := q.close(soon(t)); err != nil || q.settle(soon(t)) != nil {
 			t.Error("close or settle after close failed")
 		}
 	})
@@ -261,7 +269,7 @@ func TestCloseStoresEverythingQueued(t *testing.T) {
 	}
 	wg.Wait()
 	for range 2 {
-		if err := q.close(t.Context()); err != nil {
+		if err := q.close(soon(t)); err != nil {
 			t.Fatal(err)
 		}
 	}

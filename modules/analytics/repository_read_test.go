@@ -33,6 +33,8 @@ func scopes(t *testing.T, r Repository, _ *database.DB) {
 	mustAppend(t, r,
 		eventAt(day), eventAt(day.Add(time.Hour-time.Millisecond)), eventAt(day.Add(time.Hour)), eventAt(day.Add(-time.Millisecond)),
 		eventAt(day, by(2)), eventAt(day, by(0)), eventAt(day, of("image", "local", "local/canvas"), ended(StatusFailed)))
+	mustAppend(t, r, eventAt(day.Add(-2*time.Millisecond), by(3)), eventAt(day.Add(-time.Millisecond), by(3)))
+	mustAppend(t, r, eventAt(day.Add(-4*time.Millisecond), by(3)), eventAt(day.Add(-3*time.Millisecond), by(3))) // late, but earlier
 	hour := within(day, time.Hour)
 	image := hour
 	image.Service = "image"
@@ -65,6 +67,10 @@ func scopes(t *testing.T, r Repository, _ *database.DB) {
 	first, last, err := r.FindSpan(t.Context(), ofUser(within(day.Add(-time.Hour), 3*time.Hour), 1))
 	if err != nil || !first.Equal(day.Add(-time.Millisecond)) || !last.Equal(day.Add(time.Hour)) {
 		t.Errorf("span %v to %v, %v", first, last, err)
+	}
+	first, last, err = r.FindSpan(t.Context(), ofUser(within(day.Add(-time.Hour), time.Hour), 3))
+	if err != nil || !first.Equal(day.Add(-4*time.Millisecond)) || !last.Equal(day.Add(-time.Millisecond)) {
+		t.Errorf("span of late events %v to %v, %v", first, last, err)
 	}
 }
 

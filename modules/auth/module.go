@@ -109,7 +109,7 @@ const maxAuthBody = 16 << 10
 // erasureTimeout lets the erasure of an account with much in it finish.
 const erasureTimeout = 2 * time.Minute
 
-const tagAccounts, tagAdmin = "accounts", "admin"
+const tagAccounts, tagAdmin = "Accounts", "Administration"
 
 // Mount adds the routes.
 func (m *Module) Mount(router *web.Router) {

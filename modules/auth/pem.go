@@ -68,7 +68,7 @@ func privateBlock(data []byte) (*pem.Block, error) {
 }
 
 func decryptBlock(block *pem.Block, passphrase logging.Secret) ([]byte, error) {
-	//nolint:staticcheck // old encrypted PEM is unauthenticated, but operators have such files
+	//lint:ignore SA1019 old encrypted PEM is unauthenticated, but operators have such files
 	legacy := x509.IsEncryptedPEMBlock(block)
 	if !legacy && block.Type != "ENCRYPTED PRIVATE KEY" {
 		return block.Bytes, nil
@@ -79,7 +79,7 @@ func decryptBlock(block *pem.Block, passphrase logging.Secret) ([]byte, error) {
 	if !legacy {
 		return decryptPKCS8(block.Bytes, passphrase.Reveal())
 	}
-	//nolint:staticcheck // see above
+	//lint:ignore SA1019 see above
 	der, err := x509.DecryptPEMBlock(block, []byte(passphrase.Reveal()))
 	if err != nil {
 		return nil, errWrongPassphrase

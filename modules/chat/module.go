@@ -73,21 +73,21 @@ func assemble(config Config, deps Deps, providers []Provider) *Module {
 func (m *Module) Mount(router *web.Router) {
 	h := m.handler
 	router.Add(
-		web.Route{Method: http.MethodPost, Path: "/chat", Handler: web.Raw(h.sendMessage, messageAnswers...), Access: web.SignedIn, Tag: "chat",
+		web.Route{Method: http.MethodPost, Path: "/chat", Handler: web.Raw(h.sendMessage, messageAnswers...), Access: web.SignedIn, Tag: "Chat",
 			Summary: "Send a message and get the answer", Description: sendMessageDescription,
 			Limit: "chat_message", Service: "chat", Action: "message", MaxBody: maxMessageBody, Timeout: answerTimeout,
 			Errors: []int{http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}},
-		web.Route{Method: http.MethodGet, Path: "/chat/sessions", Handler: web.JSON(http.StatusOK, h.listSessions), Access: web.SignedIn, Tag: "chat",
+		web.Route{Method: http.MethodGet, Path: "/chat/sessions", Handler: web.JSON(http.StatusOK, h.listSessions), Access: web.SignedIn, Tag: "Chat",
 			Summary: "List your sessions", Description: "The one changed last comes first."},
-		web.Route{Method: http.MethodPost, Path: "/chat/sessions", Handler: web.JSON(http.StatusCreated, h.createSession).BodyOptional(), Access: web.SignedIn, Tag: "chat",
+		web.Route{Method: http.MethodPost, Path: "/chat/sessions", Handler: web.JSON(http.StatusCreated, h.createSession).BodyOptional(), Access: web.SignedIn, Tag: "Chat",
 			Summary: "Make an empty session", Description: "Not needed before POST /chat, which makes one itself. Without a title the session is named after its first message."},
-		web.Route{Method: http.MethodGet, Path: "/chat/sessions/:id", Handler: web.JSON(http.StatusOK, h.findSession), Access: web.SignedIn, Tag: "chat",
+		web.Route{Method: http.MethodGet, Path: "/chat/sessions/:id", Handler: web.JSON(http.StatusOK, h.findSession), Access: web.SignedIn, Tag: "Chat",
 			Summary: "Read a session with its messages", Description: findSessionDescription, Errors: []int{http.StatusNotFound}},
-		web.Route{Method: http.MethodPatch, Path: "/chat/sessions/:id", Handler: web.JSON(http.StatusOK, h.renameSession), Access: web.SignedIn, Tag: "chat",
+		web.Route{Method: http.MethodPatch, Path: "/chat/sessions/:id", Handler: web.JSON(http.StatusOK, h.renameSession), Access: web.SignedIn, Tag: "Chat",
 			Summary: "Rename a session", Description: "The title is 1 to 200 characters on one line.", Errors: []int{http.StatusNotFound}},
-		web.Route{Method: http.MethodDelete, Path: "/chat/sessions/:id", Handler: web.NoContent(h.deleteSession), Access: web.SignedIn, Tag: "chat",
+		web.Route{Method: http.MethodDelete, Path: "/chat/sessions/:id", Handler: web.NoContent(h.deleteSession), Access: web.SignedIn, Tag: "Chat",
 			Summary: "Delete a session and its messages", Description: "At once and for good.", Errors: []int{http.StatusNotFound}},
-		web.Route{Method: http.MethodGet, Path: "/chat/models", Handler: web.JSON(http.StatusOK, h.listModels), Access: web.SignedIn, Tag: "chat",
+		web.Route{Method: http.MethodGet, Path: "/chat/models", Handler: web.JSON(http.StatusOK, h.listModels), Access: web.SignedIn, Tag: "Chat",
 			Summary: "List the models that answer", Description: "A model that two providers offer is asked from the first one; `provider/id` names the other."},
 	)
 }

@@ -106,38 +106,38 @@ func (m *Module) Mount(router *web.Router) {
 	router.Add(
 		web.Route{
 			Method: http.MethodPost, Path: "/speech/generate", Handler: web.JSON(http.StatusCreated, h.generate), Access: web.Optional,
-			Summary: "Speak a text", Tag: "speech", Description: generateHelp,
+			Summary: "Speak a text", Tag: "Speech", Description: generateHelp,
 			Errors: []int{http.StatusUnprocessableEntity, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
 			Limit:  "speech_generate", Service: "speech", Action: "generate", MaxBody: generateBody, Timeout: generateTimeout,
 		},
 		web.Route{
 			Method: http.MethodGet, Path: "/speech", Handler: web.JSON(http.StatusOK, h.list), Access: web.SignedIn,
-			Summary: "List own speech, newest first", Tag: "speech", Errors: []int{http.StatusUnprocessableEntity},
+			Summary: "List own speech, newest first", Tag: "Speech", Errors: []int{http.StatusUnprocessableEntity},
 		},
 		web.Route{
 			Method: http.MethodGet, Path: "/speech/voices", Handler: web.JSON(http.StatusOK, h.voices), Access: web.Public,
-			Summary: "List models and voices", Tag: "speech",
+			Summary: "List models and voices", Tag: "Speech",
 			Description: "What can be used now and what is missing for the rest. The first available model speaks when a request names none.",
 		},
 		web.Route{
 			Method: http.MethodGet, Path: "/speech/:id", Handler: web.JSON(http.StatusOK, h.find), Access: web.Optional,
-			Summary: "Read one conversion", Tag: "speech", Description: visibleHelp, Errors: []int{http.StatusNotFound},
+			Summary: "Read one conversion", Tag: "Speech", Description: visibleHelp, Errors: []int{http.StatusNotFound},
 		},
 		web.Route{
 			Method: http.MethodGet, Path: "/speech/:id/download", Handler: web.Raw(h.download,
 				web.Answer{Status: http.StatusFound, Description: "To a signed link that expires."},
 				web.Returns[downloadAnswer](http.StatusOK, "", "The same link as JSON, with redirect=false.")),
-			Access: web.Optional, Summary: "Download the sound", Tag: "speech", Description: visibleHelp,
+			Access: web.Optional, Summary: "Download the sound", Tag: "Speech", Description: visibleHelp,
 			Errors: []int{http.StatusNotFound, http.StatusConflict},
 		},
 		web.Route{
 			Method: http.MethodDelete, Path: "/speech/:id", Handler: web.NoContent(h.remove), Access: web.SignedIn,
-			Summary: "Erase one conversion and its sound", Tag: "speech", Description: "What was made anonymously only an admin can erase.",
+			Summary: "Erase one conversion and its sound", Tag: "Speech", Description: "What was made anonymously only an admin can erase.",
 			Errors: []int{http.StatusForbidden, http.StatusNotFound},
 		},
 		web.Route{
 			Method: http.MethodGet, Path: "/admin/speech", Handler: web.JSON(http.StatusOK, h.listAll), Access: web.SignedIn,
-			Summary: "List and search speech", Tag: "admin", Description: "Admins see everyone's, anyone else only their own.",
+			Summary: "List and search speech", Tag: "Administration", Description: "Admins see everyone's, anyone else only their own.",
 			Errors: []int{http.StatusUnprocessableEntity}, Limit: "admin_all",
 		},
 	)

@@ -25,7 +25,7 @@ func TestASecretIsNeverSeen(t *testing.T) {
 	logger.Info("configured", "config", held, "key", held.Key)
 	for name, text := range map[string]string{
 		"json": string(data), "%v": fmt.Sprintf("%v", held), "%+v": fmt.Sprintf("%+v", held),
-		"%#v": fmt.Sprintf("%#v", held), "%s": fmt.Sprintf("%s", held.Key), "%q": fmt.Sprintf("%q", held.Key), "log": out.String(),
+		"%#v": fmt.Sprintf("%#v", held), "%s": fmt.Sprintf("key %s", held.Key), "%q": fmt.Sprintf("%q", held.Key), "log": out.String(),
 	} {
 		if strings.Contains(text, value) || !strings.Contains(text, "***") {
 			t.Errorf("%s shows %s", name, text)
