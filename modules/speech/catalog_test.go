@@ -1,6 +1,7 @@
 package speech
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -96,6 +97,26 @@ func TestConfigNamesItsMistakes(t *testing.T) {
 			_, err := New(test.config, Deps{Now: testkit.NewClock().Now})
 			if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "SECRET") {
 				t.Errorf("%v, want %q", err, test.says)
+			}
+		})
+	}
+}
+
+func TestGTTSSpeaksOnlyWhereItIsEnabled(t *testing.T) {
+	for name, test := range map[string]struct {
+		providers []string
+		enabled   bool
+	}{"unset": {nil, false}, "others": {[]string{"local"}, false}, "listed": {[]string{"local", "gtts"}, true}} {
+		t.Run(name, func(t *testing.T) {
+			module, err := New(Config{Providers: test.providers}, Deps{Now: testkit.NewClock().Now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = module.Close(context.Background()) })
+			ways, err := module.service.catalog.plan(t.Context(), Request{Text: "x", Speed: 1, Model: "gtts"})
+			refused := err != nil && strings.Contains(err.Error(), "SPEECH_PROVIDERS=gtts")
+			if test.enabled == refused || test.enabled != (len(ways) == 1) {
+				t.Errorf("%v %v", ways, err)
 			}
 		})
 	}

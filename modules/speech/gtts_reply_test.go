@@ -38,7 +38,7 @@ func TestReadGTTSReply(t *testing.T) {
 		"cut off after the sound":    {strings.TrimSuffix(gttsReply(good), "1270]]\n"), nil},
 		"no prefix":                  {"[" + good + "]", nil},
 		"refused":                    {gttsReply(`["wrb.fr","jQ1olc",null,null,null,[3],"generic"]`), errGTTSRefused},
-		"rejected call":              {gttsReply(`["er",null,null,null,null,405,null,null,null,3]`), errGTTSReply},
+		"rejected call":              {gttsReply(`["er",null,null,null,null,405,null,null,null,3]`, good), errGTTSReply},
 		"consent page":               {"<!doctype html>\n<html><body>Before you continue</body></html>", errGTTSPage},
 		"empty":                      {"", errGTTSReply},
 		"prefix only":                {")]}'\n\n", errGTTSReply},
