@@ -26,7 +26,7 @@ func (s *service) Reconcile(ctx context.Context) (int, error) {
 			return done, err
 		}
 		for _, image := range list {
-			if false {
+			if s.atWork(image.ID) {
 				continue
 			}
 			if err := s.resume(ctx, image); err != nil && !fault.Is(err, fault.NotFound) {

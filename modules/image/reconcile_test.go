@@ -137,13 +137,13 @@ func TestReconcileLeavesWorkInProgressAlone(t *testing.T) {
 		answerBytes("image/png", pngBytes(t))(w, r)
 	})
 	f := start(t, u.as(typePollinations))
-	made := make(chan string)
-	go func() { made <- f.generate(testkit.User(1), nil) }()
+	made := make(chan testkit.Answer)
+	go func() { made <- f.do("POST", "/image/generate", testkit.User(1), `{"prompt":"x"}`) }()
 	<-called
 	f.mustReconcile(0)
 	close(release)
-	if row := f.row(<-made); row.Status != StatusCompleted {
-		t.Errorf("%+v", row)
+	if answer := <-made; answer.Status != 201 {
+		t.Errorf("%d %s", answer.Status, answer.Body)
 	}
 }
 
