@@ -79,11 +79,15 @@ func (s *stage) run(ctx context.Context, server *child, scenario scenario, scrip
 	if scenario.slow {
 		duration *= slowFactor
 	}
-	return load.Run(ctx, load.Plan{
+	result, err := load.Run(ctx, load.Plan{
 		Address: server.address, Connections: scenario.connections, Warmup: s.options.warmup, Duration: duration,
 		Watch:  []int{watchServer: server.pid(), watchUpstream: s.upstream.pid(), watchDriver: os.Getpid()},
 		Script: script(server.address),
 	})
+	if err == nil && result.Failed() > 0 && result.Failed() == result.Requests {
+		err = fmt.Errorf("every request failed: %s", counts(result.Failures, ""))
+	}
+	return result, err
 }
 
 // streamScript wants a stream that was answered to its end.

@@ -49,7 +49,7 @@ func (s *stage) scenarios() []scenario {
 		{groupHealth, "GET /healthz", 10, quick, get("/healthz", ""), get("/healthz", "")},
 		{groupHealth, "GET /readyz", 10, quick, get("/readyz", ""), nil},
 
-		{groupAccount, "POST /auth/login", 4, slow, post("/auth/login", "", s.user.body(), 200), post("/auth/login", "", s.user.body(), 200)},
+		{groupAccount, "POST /auth/login", 4, slow, post("/auth/login", "", s.visitor.body(), 200), post("/auth/login", "", s.visitor.body(), 200)},
 		{groupAccount, "POST /auth/refresh", 10, quick, s.refresh(), post("/auth/refresh", "", "{}", 200)},
 		{groupAccount, "GET /users/me", 10, quick, get("/users/me", s.user.access), get("/users/me", s.baselineToken)},
 	}

@@ -26,6 +26,7 @@ type stage struct {
 
 	baselineToken string
 	admin, user   account
+	visitor       account // signs in again and again, which ends the oldest of its many sessions
 	chains        []*refreshChain
 }
 
@@ -178,6 +179,7 @@ func (s *stage) dataDir() string {
 func (s *stage) prepare(ctx context.Context) (seeded, error) {
 	s.admin = account{Email: "admin@example.org", Password: "correct horse battery staple"}
 	s.user = account{Email: "user@example.org", Password: "correct horse battery staple"}
+	s.visitor = account{Email: "visitor@example.org", Password: s.user.Password}
 	command := exec.CommandContext(ctx, s.options.binary, "admin", "create", "--email", s.admin.Email, "--data-dir", s.dataDir())
 	command.Dir, command.Env = s.dir, []string{"PATH=/usr/bin:/bin", "HOME=" + s.dir}
 	command.Stdin = strings.NewReader(s.admin.Password + "\n")
@@ -185,8 +187,10 @@ func (s *stage) prepare(ctx context.Context) (seeded, error) {
 		return seeded{}, fmt.Errorf("admin create: %w: %s", err, out)
 	}
 	api := api{base: "http://" + s.server.address}
-	if err := api.register(ctx, s.user); err != nil {
-		return seeded{}, err
+	for _, a := range []account{s.user, s.visitor} {
+		if err := api.register(ctx, a); err != nil {
+			return seeded{}, err
+		}
 	}
 	for _, a := range []*account{&s.admin, &s.user} {
 		if err := api.signIn(ctx, a); err != nil {
