@@ -1,8 +1,10 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"reflect"
 
@@ -100,15 +102,21 @@ func Returns[T any](status int, contentType, description string) Answer {
 
 // WriteJSON writes v as the answer. Angle brackets and ampersands are written
 // as they are: the content type, not the escaping, keeps a browser from
-// reading HTML in it.
+// reading HTML in it. A value that cannot be encoded is an error before
+// anything is sent; a client that is gone is none.
 func WriteJSON(c echo.Context, status int, v any) error {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
 	header := c.Response().Header()
 	if setter, ok := v.(HeaderSetter); ok {
 		setter.SetHeader(header)
 	}
 	header.Set(echo.HeaderContentType, "application/json")
 	c.Response().WriteHeader(status)
-	encoder := json.NewEncoder(c.Response())
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
+	_, _ = c.Response().Write(body.Bytes()) // a client that is gone needs no answer
+	return nil
 }

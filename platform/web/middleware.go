@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,12 +58,13 @@ func AccessLog(logger *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
+			client := c.Request().Context() // ends when the client leaves; those made from it end with their middleware
 			if err := next(c); err != nil {
 				c.Error(err)
 			}
 			r := c.Request()
 			status := c.Response().Status
-			if errors.Is(r.Context().Err(), context.Canceled) && !c.Response().Committed {
+			if client.Err() != nil && !c.Response().Committed {
 				status = StatusClientClosedRequest
 			}
 			level := slog.LevelInfo
@@ -97,51 +97,6 @@ func Recover() echo.MiddlewareFunc {
 				err = fault.Wrap(fmt.Errorf("panic: %v\n%s", reason, debug.Stack()), fault.Internal, "internal",
 					"Something went wrong on this server. Tell its operator the request_id.")
 			}()
-			return next(c)
-		}
-	}
-}
-
-// BodyLimit bounds every request body to what its route accepts.
-func BodyLimit() echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			limit := int64(DefaultMaxBody)
-			if route := RouteOf(c); route != nil {
-				limit = route.MaxBody
-			}
-			r := c.Request()
-			if r.ContentLength > limit {
-				return readFault(&http.MaxBytesError{Limit: limit})
-			}
-			if r.Body != nil && r.Body != http.NoBody {
-				r.Body = http.MaxBytesReader(c.Response(), r.Body, limit)
-			}
-			return next(c)
-		}
-	}
-}
-
-// bodyDeadline is how long a client may take to send a request body.
-const bodyDeadline = 30 * time.Second
-
-// Timeout bounds the body's arrival and the whole operation.
-func Timeout() echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			r := c.Request()
-			if r.ContentLength != 0 {
-				controller := http.NewResponseController(c.Response())
-				_ = controller.SetReadDeadline(time.Now().Add(bodyDeadline)) // not every test writer can
-				defer func() { _ = controller.SetReadDeadline(time.Time{}) }()
-			}
-			limit := DefaultTimeout
-			if route := RouteOf(c); route != nil {
-				limit = route.Timeout
-			}
-			ctx, cancel := context.WithTimeout(r.Context(), limit)
-			defer cancel()
-			c.SetRequest(r.WithContext(ctx))
 			return next(c)
 		}
 	}

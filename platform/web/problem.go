@@ -78,6 +78,8 @@ var statusOf = map[fault.Kind]int{
 // answer. Nobody receives it.
 const StatusClientClosedRequest = 499
 
+const timeoutDetail = "The request took longer than allowed. Try again later."
+
 // Fault turns any error into a fault: its own if it is one, otherwise one for
 // Echo's errors, cancelled contexts, and at last an Internal one.
 func Fault(err error) *fault.Error {
@@ -92,7 +94,7 @@ func Fault(err error) *fault.Error {
 	case errors.Is(err, context.Canceled):
 		return fault.Wrap(err, fault.Cancelled, "cancelled", "The client went away before the answer was ready.")
 	case errors.Is(err, context.DeadlineExceeded):
-		return fault.Wrap(err, fault.Timeout, "timeout", "The request took longer than allowed. Try again later.")
+		return fault.Wrap(err, fault.Timeout, "timeout", timeoutDetail)
 	default:
 		return fault.Wrap(err, fault.Internal, "internal", "Something went wrong on this server. Tell its operator the request_id.")
 	}

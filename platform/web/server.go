@@ -13,10 +13,11 @@ import (
 const DrainTime = 30 * time.Second
 
 // Serve answers connections of listener until ctx ends, then stops accepting,
-// lets open requests finish for at most DrainTime, and returns.
+// lets open requests finish for at most DrainTime, and returns. A client that
+// does not read its answer is given up.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger) error {
-	base, cutOff := context.WithCancel(context.WithoutCancel(ctx))
-	defer cutOff()
+	base, cutOff := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cutOff(nil)
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -26,7 +27,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(listener) }()
+	go func() { stopped <- server.Serve(patientListener{listener}) }()
 	select {
 	case err := <-stopped:
 		return err
@@ -37,7 +38,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	err := server.Shutdown(drain)
 	if errors.Is(err, context.DeadlineExceeded) {
 		logger.Warn("requests still open after the drain time are cut off", "drain", DrainTime)
-		cutOff() // handlers see their context end and store what they have
+		cutOff(errStopping) // handlers see their context end and store what they have
 		err = closeAfterGrace(server)
 	}
 	<-stopped

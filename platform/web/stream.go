@@ -9,17 +9,13 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-const (
-	// keepAlive is how often a silent stream sends a comment, so that proxies
-	// and clients see that it lives.
-	keepAlive = 15 * time.Second
-	// writeDeadline is how long one event may take to reach the client.
-	writeDeadline = 30 * time.Second
-)
+// keepAlive is how often a silent stream sends a comment, so that proxies and
+// clients see that it lives.
+const keepAlive = 15 * time.Second
 
 // EventStream is an answer of server-sent events
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html). Every event
-// is flushed at once; a client that does not read is given up.
+// is flushed at once; see Serve for clients that do not read.
 type EventStream struct {
 	mu         sync.Mutex
 	c          echo.Context
@@ -64,7 +60,6 @@ func (s *EventStream) write(frame []byte) error {
 	if s.closed || s.err != nil {
 		return s.err
 	}
-	_ = s.controller.SetWriteDeadline(time.Now().Add(writeDeadline)) // a recorder in tests has none
 	_, s.err = s.c.Response().Write(frame)
 	if s.err == nil {
 		s.err = s.controller.Flush()
@@ -79,5 +74,4 @@ func (s *EventStream) Close() {
 	defer s.mu.Unlock()
 	s.closed = true
 	s.ping.Stop()
-	_ = s.controller.SetWriteDeadline(time.Time{})
 }
