@@ -183,6 +183,27 @@ func TestTheLeastUsedSessionsGoFirst(t *testing.T) {
 	})
 }
 
+// An operator who shortens the life of sessions leaves older ones that expire
+// later than those that begin now.
+func TestANewSessionStaysBesideOlderOnesThatExpireLater(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store) {
+		ann := s.user(t, "ann@example.org", identity.RoleUser)
+		for i := range 3 {
+			long := sessionOf(ann, fmt.Sprint(i), noon.Add(time.Duration(i)*time.Second))
+			long.ExpiresAt = noon.Add(30 * 24 * time.Hour)
+			s.session(t, long)
+		}
+		short := sessionOf(ann, "short", noon.Add(time.Minute))
+		if err := s.sessions.CreateSession(t.Context(), short, "h", 3); err != nil {
+			t.Fatal(err)
+		}
+		list, err := s.sessions.ListSessions(t.Context(), ann.ID, noon)
+		if err != nil || len(list) != 3 || list[0].ID != short.ID {
+			t.Errorf("%v: %+v", err, list)
+		}
+	})
+}
+
 func TestExpiredSessionsAndOldUsageAreRemovedInBatches(t *testing.T) {
 	eachStore(t, func(t *testing.T, s store) {
 		ctx := t.Context()

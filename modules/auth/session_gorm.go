@@ -40,7 +40,7 @@ func (r sqlSessions) CreateSession(ctx context.Context, session Session, passwor
 func trimSessions(tx *gorm.DB, userID int64, keep int) error {
 	var kept []string
 	err := tx.Model(&sessionRow{}).Where("user_id = ?", userID).
-		Order("revoked, expires_at DESC, id DESC").Limit(keep).Pluck("id", &kept).Error
+		Order("revoked, last_used_at DESC, id DESC").Limit(keep).Pluck("id", &kept).Error
 	if err != nil || len(kept) < keep {
 		return err
 	}
