@@ -20,9 +20,13 @@ import (
 )
 
 func adminCommand(load loader) *cobra.Command {
-	parent := &cobra.Command{Use: "admin", Short: "Manage administrators", Args: cobra.NoArgs}
-	var email, name, passwordFile string
-	create := &cobra.Command{
+	parent := &cobra.Command{Use: "admin", Short: "Manage accounts on this machine", Args: cobra.NoArgs}
+	parent.AddCommand(createAdminCommand(load), promoteCommand(load), passwordCommand(load))
+	return parent
+}
+
+func createAdminCommand(load loader) *cobra.Command {
+	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make an administrator; works while the server runs",
 		Long: `Make an administrator; works while the server runs.
@@ -31,56 +35,83 @@ The password is asked for on a terminal, or read from the first line of the
 standard input or of --password-file. It is never taken from an argument, which
 other users of the machine could see.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), passwordFile)
+	}
+	email, file := emailFlag(cmd), passwordFlag(cmd)
+	name := cmd.Flags().String("name", "", "display name")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), *file)
+		if err != nil {
+			return err
+		}
+		return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
+			user, err := accounts.CreateAdmin(ctx, *email, password, *name)
+			if fault.Is(err, fault.Conflict) {
+				return fmt.Errorf("%s has an account already: give it the role with llmhist admin promote --email %s", *email, *email)
+			}
 			if err != nil {
 				return err
 			}
-			return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
-				user, err := accounts.CreateAdmin(ctx, email, password, name)
-				if fault.Is(err, fault.Conflict) {
-					return fmt.Errorf("%s has an account already: give it the role with llmhist admin promote --email %s", email, email)
-				}
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "administrator %s was made with user id %d\n", user.Email, user.ID)
-				return nil
-			})
-		},
+			fmt.Fprintf(cmd.OutOrStdout(), "administrator %s was made with user id %d\n", user.Email, user.ID)
+			return nil
+		})
 	}
-	create.Flags().StringVar(&email, "email", "", "e-mail address to sign in with (required)")
-	create.Flags().StringVar(&name, "name", "", "display name")
-	create.Flags().StringVar(&passwordFile, "password-file", "", "file whose first line is the password")
-	if err := create.MarkFlagRequired("email"); err != nil {
-		panic(err) // the flag is defined above
-	}
-	parent.AddCommand(create, promoteCommand(load))
-	return parent
+	return cmd
 }
 
 func promoteCommand(load loader) *cobra.Command {
-	var email string
 	cmd := &cobra.Command{
 		Use:   "promote",
 		Short: "Give an existing account the admin role; works while the server runs",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
-				user, err := accounts.PromoteUser(ctx, email)
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s, user id %d, is an administrator now\n", user.Email, user.ID)
-				return nil
-			})
-		},
 	}
-	cmd.Flags().StringVar(&email, "email", "", "e-mail address of the account (required)")
+	email := emailFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
+			user, err := accounts.PromoteUser(ctx, *email)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s, user id %d, is an administrator now\n", user.Email, user.ID)
+			return nil
+		})
+	}
+	return cmd
+}
+
+func passwordCommand(load loader) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "password",
+		Short: "Give any account a new password and end its sessions; works while the server runs",
+		Args:  cobra.NoArgs,
+	}
+	email, file := emailFlag(cmd), passwordFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), *file)
+		if err != nil {
+			return err
+		}
+		return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
+			user, err := accounts.ResetPassword(ctx, *email, password)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s has a new password; its sessions have ended\n", user.Email)
+			return nil
+		})
+	}
+	return cmd
+}
+
+func emailFlag(cmd *cobra.Command) *string {
+	email := cmd.Flags().String("email", "", "e-mail address of the account (required)")
 	if err := cmd.MarkFlagRequired("email"); err != nil {
 		panic(err) // the flag is defined above
 	}
-	return cmd
+	return email
+}
+
+func passwordFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("password-file", "", "file whose first line is the password")
 }
 
 // withAccounts opens the accounts for one command.

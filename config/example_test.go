@@ -18,9 +18,6 @@ import (
 
 const exampleFile = "../llmhist.example.yaml"
 
-// overridden are keys of a struct whose value another key replaces.
-var overridden = map[string]bool{"jwt.registration": true} // by auth.registration
-
 // cleanEnvironment keeps the settings of whoever runs the tests out of them.
 func cleanEnvironment(t *testing.T) {
 	t.Helper()
@@ -53,7 +50,7 @@ func TestTheExampleFileNamesEveryKey(t *testing.T) {
 	named := map[string]bool{}
 	collect(tree, "", named)
 	walk(reflect.ValueOf(Config{}), "", func(key string, _ reflect.Value) {
-		if !named[key] && !overridden[key] {
+		if !named[key] {
 			t.Errorf("llmhist.example.yaml does not name %s", key)
 		}
 	})
@@ -124,7 +121,7 @@ func TestTheDocumentationNamesEverySetting(t *testing.T) {
 		if list := value.Type(); list.Kind() == reflect.Slice && list.Elem().Kind() == reflect.Struct {
 			spelled = key // no variable holds a list of structs
 		}
-		if !strings.Contains(string(data), "`"+spelled+"`") && !overridden[key] {
+		if !strings.Contains(string(data), "`"+spelled+"`") {
 			t.Errorf("docs/configuration.md does not name `%s`", spelled)
 		}
 	})

@@ -33,7 +33,7 @@ type Config struct {
 	PrivateKeyPath   string         `mapstructure:"private_key_path"`       // PEM; "" = a key made once in the data directory
 	PublicKeyPath    string         `mapstructure:"public_key_path"`        // PEM with the matching key, and older ones that stay valid
 	Passphrase       logging.Secret `mapstructure:"private_key_passphrase"` // of an encrypted private key
-	Registration     bool           `mapstructure:"registration"`           // whether anybody may make an account
+	Registration     bool           `mapstructure:"-"`                      // AUTH_REGISTRATION: whether anybody may make an account
 }
 
 // DefaultConfig returns what holds when nothing is set.

@@ -41,6 +41,31 @@ func (m *Module) PromoteUser(ctx context.Context, email string) (User, error) {
 	return promoted, err
 }
 
+// ResetPassword gives an account a new password and ends all its sessions; API
+// keys keep working. Bad input is Invalid; NotFound when there is no account of
+// this address.
+func (m *Module) ResetPassword(ctx context.Context, email, password string) (User, error) {
+	var fields fault.Fields
+	canonical := checkEmail(&fields, "email", email)
+	checkPassword(&fields, "password", password)
+	if err := fields.Err(); err != nil {
+		return User{}, err
+	}
+	user, err := m.service.users.FindUserByEmail(ctx, canonical)
+	if err != nil {
+		return User{}, err
+	}
+	hash, err := m.service.hasher.hash(ctx, password)
+	if err != nil {
+		return User{}, err
+	}
+	err = m.service.users.ReplacePassword(ctx, PasswordChange{
+		UserID: user.ID, Old: user.PasswordHash, New: hash, At: m.service.now(), EndSessions: true,
+	})
+	m.service.gate.forgetUser(user.ID)
+	return user, err
+}
+
 // EnsureFirstAdmin makes the first administrator and reports whether it did. It
 // does nothing when there is one, whatever the address. It never promotes an
 // existing account: whoever registered the address first would become
