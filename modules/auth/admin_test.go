@@ -89,6 +89,7 @@ func TestBadChangesAreRefused(t *testing.T) {
 		"a long name":            map[string]any{"name": strings.Repeat("x", 101)},
 		"a negative quota":       map[string]any{"quotas": map[string]any{"chat_per_day": -1}},
 		"an unknown quota":       map[string]any{"quotas": map[string]any{"video_per_day": 1}},
+		"a quota in capitals":    map[string]any{"quotas": map[string]any{"CHAT_PER_DAY": 1}},
 		"a quota that is a text": map[string]any{"quotas": map[string]any{"chat_per_day": "1"}},
 		"an address":             map[string]any{"email": "x@example.org"},
 	} {

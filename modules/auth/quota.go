@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,15 +20,25 @@ type quotasChange struct {
 	present map[string]json.RawMessage
 }
 
-// UnmarshalJSON keeps which members there were, so that null and absence differ.
+// UnmarshalJSON keeps which members there were, so that null and absence
+// differ, and takes them by their exact names: encoding/json would take
+// "Chat_Per_Day" for chat_per_day.
 func (c *quotasChange) UnmarshalJSON(data []byte) error {
-	type plain quotasChange
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode((*plain)(c)); err != nil {
+	c.present = map[string]json.RawMessage{}
+	if err := json.Unmarshal(data, &c.present); err != nil {
 		return err
 	}
-	return json.Unmarshal(data, &c.present)
+	limits := map[string]**int64{"chat_per_day": &c.ChatPerDay, "image_per_day": &c.ImagePerDay, "speech_per_day": &c.SpeechPerDay}
+	for name, value := range c.present {
+		limit, known := limits[name]
+		if !known {
+			return fmt.Errorf("unknown quota %q", name)
+		}
+		if err := json.Unmarshal(value, limit); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *quotasChange) check(fields *fault.Fields) {
