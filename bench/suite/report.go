@@ -209,6 +209,7 @@ func (r report) writeNotes(b *strings.Builder) {
 - The driver is closed-loop: each connection sends its next request when the last answer was read whole. Latency is until the last byte.
 - CPU is user and system time of the server's process from `+"`/proc`"+`, divided by the requests completed; it counts in steps of 10 ms.
 - The yardstick (`+"`bench/baseline`"+`) is the least an Echo server can do for the same route on the same machine in the same run: it checks RS256 tokens, verifies argon2id hashes with the same parameters, signs with a key of the same size and proxies chat, but stores and records nothing. llmhist and the yardstick take turns, run by run.
+- `+"`GET /users/me`"+` can beat the yardstick: llmhist remembers which tokens it has verified, the yardstick verifies each time.
 - Writes wait for the disk. A chat answer, an image and a refresh are durable before they are acknowledged, so that their throughput is bounded by the syncs above, not by CPU.
 - The fake upstream answers at once: its times are not those of a model.
 - Ratios of one run can be compared between machines; single figures cannot.
