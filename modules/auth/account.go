@@ -117,6 +117,7 @@ func (s *service) ChangePassword(ctx context.Context, current, next string) erro
 		return err
 	}
 	var fields fault.Fields
+	fields.Check(current != "", "current_password", "required", "must not be empty")
 	checkPassword(&fields, "new_password", next)
 	if err := fields.Err(); err != nil {
 		return err

@@ -51,6 +51,7 @@ func TestANewPasswordEndsTheOtherSessions(t *testing.T) {
 		}
 		h.want(403, "wrong_password", "POST", "/users/me/password", laptop.access, change("wrong", "another password"))
 		h.want(422, "validation_failed", "POST", "/users/me/password", laptop.access, change(goodPassword, "short"))
+		h.want(422, "validation_failed", "POST", "/users/me/password", laptop.access, change("", "another password"))
 		h.want(204, "", "POST", "/users/me/password", laptop.access, change(goodPassword, "another password"))
 		h.want(401, "session_revoked", "GET", "/users/me", phone.access, nil)
 		h.want(200, "", "GET", "/users/me", laptop.access, nil)

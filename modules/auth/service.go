@@ -103,8 +103,14 @@ func (s *service) createUser(ctx context.Context, r registration) (User, error) 
 }
 
 // Login begins a session. Whatever is wrong with address or password costs the
-// same work and gives the same answer.
+// same work and gives the same answer; only leaving one out is told apart.
 func (s *service) Login(ctx context.Context, email, password string) (SignIn, error) {
+	var fields fault.Fields
+	fields.Check(email != "", "email", "required", "must not be empty")
+	fields.Check(password != "", "password", "required", "must not be empty")
+	if err := fields.Err(); err != nil {
+		return SignIn{}, err
+	}
 	signIn, err := s.tryLogin(ctx, email, password)
 	if fault.CodeOf(err) == "password_changed" {
 		// The hash was replaced while it was checked: by a new password, or by
@@ -196,6 +202,11 @@ func (s *service) renewHash(ctx context.Context, user User, password string) {
 
 // Refresh exchanges a refresh token for the next one and an access token.
 func (s *service) Refresh(ctx context.Context, text string) (SignIn, error) {
+	var fields fault.Fields
+	fields.Check(text != "", "refreshToken", "required", "must not be empty")
+	if err := fields.Err(); err != nil {
+		return SignIn{}, err
+	}
 	spent, ok := parseRefreshToken(text)
 	if !ok {
 		return SignIn{}, invalidRefreshToken()

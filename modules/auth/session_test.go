@@ -72,9 +72,12 @@ func TestLogin(t *testing.T) {
 		}
 		for _, pair := range [][2]string{
 			{"ann@example.org", "wrong password"}, {"nobody@example.org", goodPassword}, {"not an address", goodPassword},
-			{"", ""}, {"ann@example.org", strings.Repeat("x", 5000)},
+			{"ann@example.org", strings.Repeat("x", 5000)},
 		} {
 			h.want(401, "invalid_credentials", "POST", "/auth/login", "", map[string]string{"email": pair[0], "password": pair[1]})
+		}
+		for _, incomplete := range []string{`{}`, `{"email":"ann@example.org"}`, `{"password":"` + goodPassword + `"}`, `{"email":null,"password":""}`} {
+			h.want(422, "validation_failed", "POST", "/auth/login", "", incomplete)
 		}
 	}))
 }
@@ -119,12 +122,15 @@ func TestRefreshRefuses(t *testing.T) {
 	h := openHouse(t, testkit.SQLite(t))
 	device := h.member("ann@example.org")
 	for name, token := range map[string]string{
-		"an access token": device.access, "an unknown token": newRefreshToken().whole, "nothing": "",
+		"an access token": device.access, "an unknown token": newRefreshToken().whole,
 		"a cut token": device.refresh[:len(device.refresh)-1], "a changed prefix": "llmx_" + device.refresh[5:],
 	} {
 		t.Run(name, func(t *testing.T) {
 			h.want(401, "invalid_refresh_token", "POST", "/auth/refresh", "", map[string]string{"refreshToken": token})
 		})
+	}
+	for _, nothing := range []string{`{}`, `{"refreshToken":""}`} {
+		h.want(422, "validation_failed", "POST", "/auth/refresh", "", nothing)
 	}
 	h.clock.Advance(30*24*time.Hour - time.Millisecond)
 	device = deviceOf(t, h.want(200, "", "POST", "/auth/refresh", "", map[string]string{"refreshToken": device.refresh}))
