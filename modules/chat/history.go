@@ -76,10 +76,12 @@ func (w *window) prompt() []PromptMessage {
 }
 
 // answerReserve returns how much of the context is kept free for the answer:
-// what the client asked for, else an eighth of the context, at most 1,024.
+// what the client asked for, at most half of the context, else an eighth of it,
+// at most 1,024. max_tokens is a bound that many clients set high to be safe: it
+// must not cost them the whole history.
 func answerReserve(maxTokens, contextTokens int64) int64 {
 	if maxTokens > 0 {
-		return maxTokens
+		return min(maxTokens, contextTokens/2)
 	}
 	return min(contextTokens/8, 1024)
 }

@@ -94,6 +94,22 @@ func TestHistoryKeepsTheSystemPromptAndTheNewestThatFits(t *testing.T) {
 	}
 }
 
+func TestTheRoomForTheAnswerLeavesRoomForHistory(t *testing.T) {
+	for name, c := range map[string]struct{ maxTokens, context, want int64 }{
+		"nothing asked for":         {0, 4000, 500},
+		"a large context":           {0, 100_000, 1024},
+		"as much as asked for":      {100, 8000, 100},
+		"no more than half":         {8192, 8000, 4000},
+		"a bound without a meaning": {1_000_000, 8000, 4000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := answerReserve(c.maxTokens, c.context); got != c.want {
+				t.Fatalf("%d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 func TestAWindowFilledInBatchesIsTheSameAsInOne(t *testing.T) {
 	ok := func(text string) [2]string { return [2]string{statusCompleted, text} }
 	all := dialogue(ok("a1"), ok("a2"), [2]string{statusFailed, ""}, ok("a4"), ok("a5"))
