@@ -168,10 +168,15 @@ func refuseSecondOutcome(tx *gorm.DB, answer message) error {
 	return fault.New(fault.Conflict, "already_finished", "This answer has its outcome already.")
 }
 
+// unfinished finds processing answers by the partial index of the same
+// condition. The engines use that only when the state is written out: for a
+// parameter SQLite reads every message there is.
+const unfinished = "status = '" + statusProcessing + "'"
+
 func (r gormRepository) FailUnfinished(ctx context.Context, at time.Time) (int, error) {
 	var count int64
 	err := r.db.Write(ctx, func(tx *gorm.DB) error {
-		changed := tx.Model(&messageRow{}).Where("status = ?", statusProcessing).Updates(map[string]any{
+		changed := tx.Model(&messageRow{}).Where(unfinished).Updates(map[string]any{
 			"status": statusFailed, "error_code": codeInterrupted, "error_detail": detailInterrupted, "finished_at": at,
 		})
 		count = changed.RowsAffected

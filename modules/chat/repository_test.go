@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"llmhist/platform/fault"
+	"llmhist/platform/testkit"
 	"llmhist/platform/uid"
 	"llmhist/platform/web"
 )
@@ -329,6 +331,15 @@ func TestUnfinishedAnswersAreFailedAndMayStillTakeTheirTrueOutcome(t *testing.T)
 			t.Fatalf("%+v", late)
 		}
 	})
+}
+
+func TestUnfinishedAnswersAreFoundByTheirIndex(t *testing.T) {
+	db := testkit.SQLite(t)
+	var plan []struct{ Detail string }
+	must(t, db.Read(t.Context()).Raw("EXPLAIN QUERY PLAN UPDATE chat_messages SET status = '' WHERE "+unfinished).Scan(&plan).Error)
+	if len(plan) != 1 || !strings.Contains(plan[0].Detail, "chat_messages_unfinished") {
+		t.Fatalf("%+v", plan)
+	}
 }
 
 func TestADeletedSessionTakesItsMessagesAlong(t *testing.T) {
