@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"llmhist/platform/database"
 )
@@ -44,6 +43,9 @@ func (r *gormRepository) detachEvents(ctx context.Context, userID int64) (change
 		withoutObject = "metadata - 'object_id'"
 	}
 	err = r.db.Write(ctx, func(tx *gorm.DB) error {
+		if err := r.lock(tx, "pg_advisory_xact_lock"); err != nil {
+			return err
+		}
 		result := tx.Exec("UPDATE analytics_events SET user_id = ?, request_id = '', metadata = "+withoutObject+
 			" WHERE id IN (SELECT id FROM analytics_events WHERE user_id = ? LIMIT ?)", ErasedUser, userID, eraseEvents)
 		changed = result.RowsAffected
@@ -53,10 +55,13 @@ func (r *gormRepository) detachEvents(ctx context.Context, userID int64) (change
 }
 
 // detachHours moves the earliest rollups of the account and reports whether
-// there were any. What is added is exactly what DELETE returned, so increments
-// that arrive meanwhile are either in it or stay for the next step.
+// there were any. Increments that arrive meanwhile wait, and then begin new
+// rows of the account, which the next step moves.
 func (r *gormRepository) detachHours(ctx context.Context, userID int64) (moved bool, err error) {
 	err = r.db.Write(ctx, func(tx *gorm.DB) error {
+		if err := r.lock(tx, "pg_advisory_xact_lock"); err != nil {
+			return err
+		}
 		var earliest *int64
 		err := tx.Table("analytics_hours").Where("user_id = ?", userID).Select("MIN(hour)").Scan(&earliest).Error
 		if err != nil || earliest == nil {
@@ -64,9 +69,6 @@ func (r *gormRepository) detachHours(ctx context.Context, userID int64) (moved b
 		}
 		moved = true
 		until := *earliest + eraseHours
-		if err := lockHours(tx, userID, until); err != nil {
-			return err
-		}
 		var hours []hourRow
 		if err := tx.Raw("DELETE FROM analytics_hours WHERE user_id = ? AND hour < ? RETURNING *", userID, until).Scan(&hours).Error; err != nil {
 			return err
@@ -78,15 +80,6 @@ func (r *gormRepository) detachHours(ctx context.Context, userID int64) (moved b
 		return addErased(tx, hours, latencies)
 	})
 	return moved, err
-}
-
-// lockHours takes PostgreSQL's row locks in the order Append takes them, so that
-// the two cannot deadlock.
-func lockHours(tx *gorm.DB, userID, until int64) error {
-	var hours []int64
-	return tx.Table("analytics_hours").Select("hour").Where("user_id = ? AND hour < ?", userID, until).
-		Order("hour, user_id, service, provider, model").Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).
-		Scan(&hours).Error
 }
 
 func addErased(tx *gorm.DB, hours []hourRow, latencies []latencyRow) error {
@@ -105,6 +98,9 @@ func addErased(tx *gorm.DB, hours []hourRow, latencies []latencyRow) error {
 func (r *gormRepository) DeleteEvents(ctx context.Context, before time.Time, limit int) (int64, error) {
 	var deleted int64
 	err := r.db.Write(ctx, func(tx *gorm.DB) error {
+		if err := r.lock(tx, "pg_advisory_xact_lock"); err != nil {
+			return err
+		}
 		result := tx.Exec("DELETE FROM analytics_events WHERE id IN (SELECT id FROM analytics_events WHERE ts < ? ORDER BY ts LIMIT ?)",
 			before.UTC(), limit)
 		deleted = result.RowsAffected

@@ -61,7 +61,7 @@ func eraseConcurrently(t *testing.T, r Repository, _ *database.DB) {
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
-			for i := range 10 {
+			for i := range 20 {
 				events := []Event{eventAt(day.Add(time.Duration(i%3) * time.Hour)), eventAt(day.Add(time.Duration((i+w)%4)*time.Hour), by(2))}
 				if err := r.Append(context.Background(), events); err != nil {
 					t.Error(err)
@@ -69,7 +69,14 @@ func eraseConcurrently(t *testing.T, r Repository, _ *database.DB) {
 			}
 		})
 	}
-	for _, user := range []int64{1, 2} {
+	wg.Go(func() {
+		for range 5 {
+			if _, err := r.DeleteEvents(context.Background(), day.Add(time.Hour), 10); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for _, user := range []int64{1, 2, 1} {
 		wg.Go(func() {
 			for range 5 {
 				if err := r.DetachUser(context.Background(), user); err != nil {
@@ -80,10 +87,10 @@ func eraseConcurrently(t *testing.T, r Repository, _ *database.DB) {
 	}
 	wg.Wait()
 	scope := within(day, 24*time.Hour)
-	if got := totals(t, r, scope); got.Requests != 160 || got.CostNanoUSD != 8000 {
+	if got := totals(t, r, scope); got.Requests != 320 || got.CostNanoUSD != 16000 {
 		t.Errorf("%d requests, cost %d", got.Requests, got.CostNanoUSD)
 	}
-	if n := count(histogram(t, r, scope)); n != 160 {
+	if n := count(histogram(t, r, scope)); n != 320 {
 		t.Errorf("%d latencies", n)
 	}
 }

@@ -30,6 +30,9 @@ func (r *gormRepository) Append(ctx context.Context, events []Event) error {
 		return database.Fault(err)
 	}
 	return database.Fault(r.db.Write(ctx, func(tx *gorm.DB) error {
+		if err := r.lock(tx, "pg_advisory_xact_lock_shared"); err != nil {
+			return err
+		}
 		stored, err := insertEvents(tx, unique)
 		if err != nil {
 			return err
@@ -40,6 +43,22 @@ func (r *gormRepository) Append(ctx context.Context, events []Event) error {
 		}
 		return addLatencies(tx, latencies)
 	}))
+}
+
+// lockKey is the advisory lock of this module: "analytic" in ASCII.
+const lockKey int64 = 0x616e616c79746963
+
+// lock makes DetachUser and DeleteEvents, which cannot lock rows in the order of
+// Append, wait for all appends and for each other on PostgreSQL, where they
+// would deadlock; SQLite has one writer anyway. It must not be a table lock:
+// parsing an INSERT waits for one, and GORM lets every transaction that needs
+// the same statement wait for the one that prepares it, the lock's holder
+// included.
+func (r *gormRepository) lock(tx *gorm.DB, function string) error {
+	if r.db.Dialect() != database.Postgres {
+		return nil
+	}
+	return tx.Exec("SELECT "+function+"(?)", lockKey).Error
 }
 
 // insertEvents returns the ids of the events that were not stored before.
