@@ -135,8 +135,9 @@ func (s *service) prepare(ctx context.Context, userID int64, q ask) (exchangeSta
 }
 
 // targetsFor returns who is asked, in order. Only a request that leaves the
-// choice open has more than one: a model that was named is never replaced. A
-// session whose model is not offered any more is as open as one without.
+// choice open has more than one, and only where the operator ordered the
+// providers: a model that was named is never replaced. A session whose model is
+// not offered any more is as open as one without.
 func (s *service) targetsFor(asked, ofSession string) ([]target, error) {
 	if asked != "" {
 		named, known := s.catalogue.find(asked)
@@ -148,7 +149,11 @@ func (s *service) targetsFor(asked, ofSession string) ([]target, error) {
 	if kept, known := s.catalogue.find(ofSession); known {
 		return []target{kept}, nil
 	}
-	return s.catalogue.inOrder(), nil
+	targets := s.catalogue.inOrder()
+	if !s.fallback {
+		targets = targets[:1]
+	}
+	return targets, nil
 }
 
 // promptFor returns the system prompt, as much of the session's history as fits

@@ -31,7 +31,7 @@ type Config struct {
 	// Providers orders the providers by name: "local", "openai", "github" and
 	// the names of Upstreams. The first one's default model answers requests
 	// that name none; the others are its fallback. Empty means those that are
-	// configured, and "local" when none is.
+	// configured, without fallback, and "local" when none is.
 	Providers []string `mapstructure:"providers"`
 	// ContextTokens bounds a prompt: system, history, question and the room
 	// kept for the answer. 0 means DefaultContextTokens.

@@ -124,6 +124,9 @@ func serve(t testing.TB, config Config, providers ...Provider) *fixture {
 		t.Fatal(err)
 	}
 	if len(providers) > 0 {
+		for _, p := range providers {
+			config.Providers = append(config.Providers, p.Name())
+		}
 		module = assemble(config, deps, providers)
 	}
 	t.Cleanup(module.Close)

@@ -64,7 +64,7 @@ func assemble(config Config, deps Deps, providers []Provider) *Module {
 	}
 	s := &service{
 		repository: gormRepository{deps.DB}, catalogue: catalogue{providers}, logger: deps.Logger, now: deps.Now, newID: deps.NewID,
-		contextTokens: config.ContextTokens, maxAnswer: config.MaxAnswerBytes,
+		fallback: len(config.Providers) > 0, contextTokens: config.ContextTokens, maxAnswer: config.MaxAnswerBytes,
 	}
 	return &Module{service: s, handler: handler{s}}
 }

@@ -177,7 +177,9 @@ func TestABadAnswerIsAFaultThatKeepsWhatCame(t *testing.T) {
 		"429 that is about money":        {replay(429, jsonType, coded("insufficient_quota"), "Retry-After", "7"), "", fault.BadUpstream, "provider_out_of_credit", 0},
 		"500 with a page":                {replay(500, "text/html", "<html>secret words</html>"), "", fault.Unavailable, "provider_unavailable", 0},
 		"503 with a time":                {replay(503, jsonType, `{"error":{"code":503,"message":"Loading model"}}`, "Retry-After", "2"), "", fault.Unavailable, "provider_unavailable", 2 * time.Second},
-		"a redirect to another host":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://other.invalid/", http.StatusTemporaryRedirect) }, "", fault.BadUpstream, "provider_redirected", 0},
+		"a redirect to another host": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://other.invalid/", http.StatusTemporaryRedirect)
+		}, "", fault.BadUpstream, "provider_redirected", 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -22,6 +22,7 @@ type service struct {
 	logger        *slog.Logger
 	now           func() time.Time
 	newID         func(time.Time) string
+	fallback      bool // the operator ordered the providers: each stands in for those before it
 	contextTokens int64
 	maxAnswer     int
 }
