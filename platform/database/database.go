@@ -32,6 +32,7 @@ const (
 // DB is an open SQL database.
 type DB struct {
 	dialect Dialect
+	dir     string // where the SQLite file is
 	write   *gorm.DB
 	read    *gorm.DB
 }
@@ -48,7 +49,7 @@ func OpenSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 		closeGORM(write)
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	db := &DB{dialect: SQLite, write: write, read: read}
+	db := &DB{dialect: SQLite, dir: filepath.Dir(path), write: write, read: read}
 	pool(write).SetMaxOpenConns(1)
 	pool(write).SetMaxIdleConns(1)
 	readers := max(4, runtime.GOMAXPROCS(0)*2)
@@ -91,13 +92,14 @@ func OpenPostgres(ctx context.Context, dsn string, logger *slog.Logger) (*DB, er
 	return db, nil
 }
 
+// openGORM leaves preparing statements to the drivers: pgx caches them itself,
+// the SQLite driver gains nothing by it, and in GORM's own cache one caller's
+// cancelled context fails every other caller of the same statement.
 func openGORM(dialector gorm.Dialector, logger *slog.Logger) (*gorm.DB, error) {
 	return gorm.Open(dialector, &gorm.Config{
 		Logger:                 quietLogger{logger},
 		TranslateError:         true,
 		SkipDefaultTransaction: true, // Write opens the only transactions
-		PrepareStmt:            true,
-		PrepareStmtMaxSize:     256,
 		DisableAutomaticPing:   true,
 		NowFunc:                func() time.Time { return time.Now().UTC().Truncate(time.Millisecond) },
 	})
@@ -113,7 +115,11 @@ func (db *DB) Read(ctx context.Context) *gorm.DB { return db.read.WithContext(ct
 // change returns an error, or ctx ends first, nothing of it is kept. change must
 // use only the handle it is given.
 func (db *DB) Write(ctx context.Context, change func(tx *gorm.DB) error) error {
-	return db.write.WithContext(ctx).Transaction(change)
+	err := db.write.WithContext(ctx).Transaction(change)
+	if ended := ctx.Err(); ended != nil && wasEnded(err) {
+		return errors.Join(ended, err)
+	}
+	return err
 }
 
 // Handle returns the pool that writes, for migrations and maintenance.
@@ -145,8 +151,5 @@ func pool(g *gorm.DB) *sql.DB {
 }
 
 func closeGORM(g *gorm.DB) error {
-	if statements, ok := g.ConnPool.(*gorm.PreparedStmtDB); ok {
-		statements.Close()
-	}
 	return pool(g).Close()
 }

@@ -17,10 +17,11 @@ import (
 
 // SQLite primary result codes (https://sqlite.org/rescode.html).
 const (
-	sqliteBusy   = 5
-	sqliteLocked = 6
-	sqliteIOErr  = 10
-	sqliteFull   = 13
+	sqliteBusy      = 5
+	sqliteLocked    = 6
+	sqliteInterrupt = 9
+	sqliteIOErr     = 10
+	sqliteFull      = 13
 )
 
 // Fault gives a driver's error its kind. Not-found and duplicate errors are the
@@ -33,6 +34,8 @@ func Fault(err error) error {
 		return err
 	}
 	switch {
+	case wasEnded(err):
+		return fault.Wrap(err, fault.Cancelled, "cancelled", "The request ended before the database had answered.")
 	case outOfSpace(err):
 		return fault.Wrap(err, fault.OutOfSpace, "storage_full", "The database has no space left. Free some disk space and try again.")
 	case unreachable(err):
@@ -49,6 +52,19 @@ func IsNotFound(err error) bool {
 
 // IsDuplicate reports whether a write broke a unique index or a primary key.
 func IsDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+
+// wasEnded reports what the engines say of work whose context ended under it.
+func wasEnded(err error) bool {
+	var lite *gosqlite.Error
+	if errors.As(err, &lite) {
+		return lite.Code()&0xff == sqliteInterrupt
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "57014" // query_canceled
+	}
+	return errors.Is(err, sql.ErrTxDone)
+}
 
 func outOfSpace(err error) bool {
 	var lite *gosqlite.Error

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -24,6 +26,11 @@ type Migration struct {
 // Migrate applies every pending migration of the dialect's directory in files
 // and returns how many there were. Several processes may call it at once.
 func (db *DB) Migrate(ctx context.Context, files fs.FS) (int, error) {
+	unlock, err := db.lockSchema(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("wait for another process that migrates: %w", err)
+	}
+	defer unlock()
 	provider, err := db.provider(files)
 	if err != nil {
 		return 0, err
@@ -36,6 +43,33 @@ func (db *DB) Migrate(ctx context.Context, files fs.FS) (int, error) {
 		return len(results), fmt.Errorf("apply migrations: %w", err)
 	}
 	return len(results), nil
+}
+
+// lockSchema keeps other processes from migrating the same SQLite file. The
+// lock is on its directory, so that it leaves nothing behind and ends with the
+// process. PostgreSQL has one of its own; see provider.
+func (db *DB) lockSchema(ctx context.Context) (unlock func(), err error) {
+	if db.dialect != SQLite {
+		return func() {}, nil
+	}
+	dir, err := os.Open(db.dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = dir.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(err, dir.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), dir.Close())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // Migrations lists every migration in order with the time it was applied.

@@ -61,10 +61,11 @@ func Timeout() echo.MiddlewareFunc {
 	}
 }
 
-// awaitBody gives the request's body a deadline to arrive. The deadline is
-// lifted as soon as the body is there: net/http goes on reading the connection
-// to learn whether the client leaves, and would take its end for that. Call the
-// returned function when the answer is made.
+// awaitBody gives the request's body a deadline to arrive. Once the body is
+// there, net/http lifts it to watch whether the client leaves. What is not there
+// when the answer is made gets a last short deadline: net/http waits for the
+// rest of a body before it serves the connection again. Call the returned
+// function then.
 func awaitBody(c echo.Context) func() {
 	r := c.Request()
 	if r.Body == nil || r.Body == http.NoBody {
@@ -72,7 +73,7 @@ func awaitBody(c echo.Context) func() {
 	}
 	controller := http.NewResponseController(c.Response())
 	_ = controller.SetReadDeadline(time.Now().Add(bodyDeadline)) // not every test writer can
-	body := &arrivingBody{ReadCloser: r.Body, controller: controller}
+	body := &arrivingBody{ReadCloser: r.Body}
 	r.Body = body
 	return func() {
 		if !body.arrived {
@@ -81,19 +82,15 @@ func awaitBody(c echo.Context) func() {
 	}
 }
 
-// arrivingBody lifts the read deadline at the end of a body.
+// arrivingBody remembers whether a body was read to its end.
 type arrivingBody struct {
 	io.ReadCloser
-	controller *http.ResponseController
-	arrived    bool
+	arrived bool
 }
 
 func (b *arrivingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) && !b.arrived {
-		b.arrived = true
-		_ = b.controller.SetReadDeadline(time.Time{})
-	}
+	b.arrived = b.arrived || errors.Is(err, io.EOF)
 	return n, err
 }
 
