@@ -15,7 +15,13 @@ func contentWords(text string) []string {
 		}
 	}
 	apart := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }
-	for _, token := range strings.FieldsFunc(strings.ToLower(text), apart) {
+	tokens := strings.FieldsFunc(strings.ToLower(text), apart)
+	for i, token := range tokens {
+		if i+1 < len(tokens) {
+			if joined, ok := twoWords[token+" "+tokens[i+1]]; ok {
+				token = joined // what is left of the second word is a stop word
+			}
+		}
 		parts := strings.FieldsFunc(token, func(r rune) bool { return r == '_' })
 		if len(parts) > 1 {
 			words = append(words, token)
@@ -28,6 +34,12 @@ func contentWords(text string) []string {
 		}
 	}
 	return words
+}
+
+// twoWords joins what is written as one word and as two.
+var twoWords = map[string]string{
+	"log in": "login", "logging in": "login", "sign in": "login", "signing in": "login",
+	"sign up": "register", "log out": "logout", "sign out": "logout",
 }
 
 // stem takes the common endings of English off a lower-case word, so that
@@ -97,7 +109,7 @@ var relatedWords = map[string][]string{
 // vagueWords say what is to be done rather than with what: they count less, so
 // that "add a provider" is about providers. They are content words before
 // stemming.
-var vagueWords = wordSet(strings.Fields("add change set create configure connect enable see find run start write print show open")...)
+var vagueWords = wordSet(strings.Fields("add change set create configure connect enable see find run start write print show open support become talk happen")...)
 
 // vagueStems is vagueWords as contentWords spells them.
 var vagueStems = func() map[string]bool {
@@ -121,6 +133,6 @@ var relatedStems = func() map[string][]string {
 
 var stopWords = wordSet(strings.Fields(`a an the and or not no but if then than so as at by for from in into of off on onto out over to up with without
 	is are was were be been being am do does did doing have has had can could may might must shall should will would
-	i you he she it we they me my mine your yours our us them their its this that these those there here
+	i you he she it we they me my mine myself your yours our us them their its this that these those there here
 	what which who whom whose when where why how please tell show explain give let want need like get got make makes made about any some all
 	just also very really too much many more most thing things way use using used work works llmhist`)...)

@@ -62,6 +62,28 @@ func TestTheGuideLooksForTheSubjectRatherThanTheVerb(t *testing.T) {
 	}
 }
 
+func TestTheGuideKnowsWhatAQuestionIsAbout(t *testing.T) {
+	docs := fstest.MapFS{"docs/a.md": {Data: []byte("# Manual\n\n## Behind a proxy\n\nOld proxies support no streams.\n\n## Database\n\nSQLite or PostgreSQL.\n\n" +
+		"## Logs\n\nEvery request in the log.\n\n## Sign in\n\nWith your password.\n\n## Administrators\n\nThe command admin create makes an admin.\n\n" +
+		"## Stop the server\n\nPress a key.\n\n## Images\n\nDraw.\n\n## Speech\n\nTalk and talk.\n")}}
+	for asked, want := range map[string]string{
+		"does it support PostgreSQL?":   "Database",
+		"how do I log in":               "Sign in",
+		"logging in":                    "Sign in",
+		"where is the log":              "Logs",
+		"how do I make myself an admin": "Administrators",
+		"how do I become admin?":        "Administrators",
+		"can I talk to the database":    "Database",
+	} {
+		t.Run(asked, func(t *testing.T) {
+			found := newGuideIndex(docs).search(asked)
+			if len(found) == 0 || found[0].section.title() != "Manual › "+want {
+				t.Fatalf("found %+v", found)
+			}
+		})
+	}
+}
+
 func TestTheGuideSaysWhenItHasNoAnswer(t *testing.T) {
 	for name, q := range map[string]string{
 		"general knowledge":  "What is the capital of France?",
