@@ -87,7 +87,7 @@ func unreachable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		class := pg.Code[:2]
-		return class == "08" || class == "53" || class == "57" // connection, resources, operator intervention
+		return class == "08" || class == "40" || class == "53" || class == "57" // connection, conflict of transactions, resources, operator intervention
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
