@@ -137,11 +137,10 @@ func checkDisk(cfg config.Config) finding {
 
 func heldByServer(cfg config.Config) bool {
 	lock, err := datadir.Acquire(cfg.Data.Dir)
-	if err != nil {
-		return true
+	if err == nil {
+		_ = lock.Release()
 	}
-	_ = lock.Release()
-	return false
+	return errors.Is(err, datadir.ErrInUse)
 }
 
 func checkPort(ctx context.Context, cfg config.Config) finding {

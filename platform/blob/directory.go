@@ -28,7 +28,8 @@ type Directory struct {
 	signer *Signer
 
 	seed  maphash.Seed
-	lines [64]sync.Mutex // appends to one object take turns
+	lines [64]sync.Mutex // changes of the lines of one object take turns
+	dirs  [64]sync.Mutex // whoever needs a directory waits until it is durable
 }
 
 // OpenDirectory opens or creates the bucket called name below root and removes
@@ -43,7 +44,7 @@ func OpenDirectory(root, name string, signer *Signer) (*Directory, error) {
 	if err := os.RemoveAll(d.temp); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(d.temp, 0o700); err != nil {
+	if err := d.makeDurableDir(d.temp); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -62,7 +63,7 @@ func (d *Directory) Put(ctx context.Context, key string, body io.Reader, options
 	}
 	file, err := os.CreateTemp(d.temp, "put-*")
 	if err != nil {
-		return Object{}, diskFault(err)
+		return Object{}, storeFault(err)
 	}
 	defer func() { _ = os.Remove(file.Name()) }() // gone already when the rename succeeded
 	sum := sha256.New()
@@ -79,11 +80,7 @@ func (d *Directory) Put(ctx context.Context, key string, body io.Reader, options
 	if err != nil {
 		return Object{}, diskFault(err)
 	}
-	target := d.path(key)
-	if err := makeDurableDir(filepath.Dir(target)); err != nil {
-		return Object{}, diskFault(err)
-	}
-	if err := place(file.Name(), target, options.IfAbsent); err != nil {
+	if err := d.place(file.Name(), d.path(key), options.IfAbsent); err != nil {
 		return Object{}, err
 	}
 	object, err := d.Stat(ctx, key)
@@ -91,21 +88,32 @@ func (d *Directory) Put(ctx context.Context, key string, body io.Reader, options
 	return object, err
 }
 
+// placeAttempts bounds how often a write begins again because a concurrent
+// Delete took the directory that had just been made for it.
+const placeAttempts = 8
+
 // place makes the finished file visible under its name, durably.
-func place(from, to string, ifAbsent bool) error {
-	var err error
+func (d *Directory) place(from, to string, ifAbsent bool) error {
+	move := os.Rename
 	if ifAbsent {
-		err = os.Link(from, to)
-		if errors.Is(err, fs.ErrExist) {
-			return fault.New(fault.Conflict, "object_exists", "An object of this name exists already.")
+		move = os.Link
+	}
+	var err error
+	for range placeAttempts {
+		if err = d.makeDurableDir(filepath.Dir(to)); err == nil {
+			err = move(from, to)
 		}
-	} else {
-		err = os.Rename(from, to)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if ifAbsent && errors.Is(err, fs.ErrExist) {
+		return fault.New(fault.Conflict, "object_exists", "An object of this name exists already.")
 	}
 	if err == nil {
 		err = syncDir(filepath.Dir(to))
 	}
-	return diskFault(err)
+	return storeFault(err)
 }
 
 type directoryReader struct {
@@ -204,8 +212,11 @@ func (d *Directory) List(ctx context.Context, prefix, after string, limit int) (
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, fs.SkipAll) && !errors.Is(err, fs.ErrNotExist) {
-		return nil, diskFault(err)
+	if errors.Is(err, fs.ErrNotExist) { // nothing under this prefix, unless the store itself is gone
+		_, err = os.Stat(d.root)
+	}
+	if err != nil && !errors.Is(err, fs.SkipAll) {
+		return nil, storeFault(err)
 	}
 	return list, nil
 }
@@ -281,19 +292,30 @@ func (r contextReader) Read(p []byte) (int, error) {
 	return r.source.Read(p)
 }
 
-// makeDurableDir creates dir and syncs the parent of each directory it made.
-func makeDurableDir(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+// makeDurableDir creates dir and syncs the parent of each directory it made. A
+// directory that another caller is making counts only when it is durable.
+func (d *Directory) makeDurableDir(dir string) error {
+	if parent := filepath.Dir(dir); parent != dir {
+		if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
+			if err := d.makeDurableDir(parent); err != nil {
+				return err
+			}
+		}
+	}
+	turn := &d.dirs[maphash.String(d.seed, dir)%uint64(len(d.dirs))]
+	turn.Lock()
+	defer turn.Unlock()
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	parent := filepath.Dir(dir)
-	if err := makeDurableDir(parent); err != nil {
+	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return errors.Join(err, os.Remove(dir)) // nobody may find it and believe it durable
 	}
-	return syncDir(parent)
+	return nil
 }
 
 func syncDir(dir string) error {
@@ -304,6 +326,17 @@ func syncDir(dir string) error {
 	err = handle.Sync()
 	return errors.Join(err, handle.Close())
 }
+
+// storeFault gives the error of a write its kind: that something is missing is
+// then a fault of the store, not an absent object.
+func storeFault(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.Wrap(err, fault.Unavailable, "storage_unavailable", storageUnavailable)
+	}
+	return diskFault(err)
+}
+
+const storageUnavailable = "The data directory cannot be used right now. Try again shortly."
 
 // diskFault gives a file system error its kind. It keeps the path out of the
 // answer; the cause is for the log.
@@ -317,6 +350,6 @@ func diskFault(err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fault.Wrap(err, fault.OutOfSpace, "storage_full", "The data directory has no space left. Free some disk space and try again.")
 	default:
-		return fault.Wrap(err, fault.Unavailable, "storage_unavailable", "The data directory cannot be used right now. Try again shortly.")
+		return fault.Wrap(err, fault.Unavailable, "storage_unavailable", storageUnavailable)
 	}
 }

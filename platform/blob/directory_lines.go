@@ -23,14 +23,13 @@ func (d *Directory) AppendLine(ctx context.Context, key string, line []byte) err
 		return fault.New(fault.Internal, "internal", "A line of a daily index must not contain a line break.")
 	}
 	defer d.takeTurn(key).Unlock()
-	return diskFault(d.appendLine(d.path(key), append(bytes.Clone(line), '\n')))
+	return storeFault(d.appendLine(d.path(key), append(bytes.Clone(line), '\n')))
 }
 
 func (d *Directory) appendLine(target string, line []byte) error {
 	file, err := os.OpenFile(target, os.O_RDWR, 0o600)
-	created := errors.Is(err, fs.ErrNotExist)
-	if created {
-		if err := makeDurableDir(filepath.Dir(target)); err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := d.makeDurableDir(filepath.Dir(target)); err != nil {
 			return err
 		}
 		file, err = os.OpenFile(target, os.O_RDWR|os.O_CREATE, 0o600)
@@ -52,7 +51,7 @@ func (d *Directory) appendLine(target string, line []byte) error {
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	if created {
+	if end == 0 { // the file is new, or was made by a call that did not come this far
 		return syncDir(filepath.Dir(target))
 	}
 	return nil

@@ -22,7 +22,7 @@ type Lock struct{ file *os.File }
 
 // Create makes sure that dir exists and can be written.
 func Create(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDurableDir(dir); err != nil {
 		return fmt.Errorf("data directory %s cannot be created: %w", dir, reason(err))
 	}
 	probe, err := os.CreateTemp(dir, ".probe-*")
@@ -32,6 +32,27 @@ func Create(dir string) error {
 	_ = probe.Close()
 	return os.Remove(probe.Name())
 }
+
+// makeDurableDir creates dir and what is missing above it, and syncs the parent
+// of each: what is acknowledged later must not lose its place in a power cut.
+func makeDurableDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(filepath.Clean(dir))
+	if parent != dir {
+		if err := makeDurableDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// ErrInUse says that another process serves from the data directory.
+var ErrInUse = errors.New("is in use by another llmhist")
 
 // Acquire takes the lock of dir. It ends with the process, however that ends.
 func Acquire(dir string) (*Lock, error) {
@@ -43,7 +64,7 @@ func Acquire(dir string) (*Lock, error) {
 		holder := holderOf(file)
 		_ = file.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data directory %s is in use by another llmhist%s: stop that one, or give this one its own DATA_DIR", dir, holder)
+			return nil, fmt.Errorf("data directory %s %w%s: stop that one, or give this one its own DATA_DIR", dir, ErrInUse, holder)
 		}
 		return nil, fmt.Errorf("data directory %s cannot be locked: %w", dir, err)
 	}
@@ -95,10 +116,21 @@ func writeDurably(path string, data []byte) error {
 	if err == nil {
 		err = os.Rename(temporary, path)
 	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
 	if err != nil {
 		return fmt.Errorf("%s cannot be written: %w", path, reason(err))
 	}
 	return nil
+}
+
+func syncDir(dir string) error {
+	handle, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(handle.Sync(), handle.Close())
 }
 
 // reason drops the path that the operating system repeats in its errors.

@@ -2,6 +2,7 @@ package datadir
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,7 @@ func TestOneHolderAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Acquire(dir)
-	if err == nil || !strings.Contains(err.Error(), "in use by another llmhist (process ") || !strings.Contains(err.Error(), "DATA_DIR") {
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "in use by another llmhist (process ") || !strings.Contains(err.Error(), "DATA_DIR") {
 		t.Fatalf("the second got %v", err)
 	}
 	if err := first.Release(); err != nil {
