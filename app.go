@@ -155,8 +155,9 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	if err := a.firstAdmin(ctx); err != nil {
 		return err
 	}
+	ctx, end := context.WithCancel(ctx)
 	background := a.startBackground(ctx)
-	defer background.Wait()
+	defer func() { end(); background.Wait() }() // also when serving ends by itself
 	a.operations.SetReady()
 	ready()
 	stop := context.AfterFunc(ctx, a.operations.SetDraining)
@@ -378,10 +379,8 @@ func bucketCheck(bucket blob.Bucket) func(ctx context.Context) error {
 
 func mountPages(router *web.Router) {
 	pages := web.Pages(front.Handler())
-	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		for _, path := range []string{"/", "/assets/*"} {
-			router.Add(web.Route{Method: method, Path: path, Handler: pages, Hidden: true, Summary: "Front page"})
-		}
+	for _, path := range []string{"/", "/assets/*"} {
+		router.Add(web.Route{Method: http.MethodGet, Path: path, Handler: pages, Hidden: true, Summary: "Front page"})
 	}
 }
 

@@ -17,12 +17,10 @@ func Mount(router *web.Router, signer *Signer, buckets ...Bucket) {
 	for _, bucket := range buckets {
 		h.buckets[bucket.Name()] = bucket
 	}
-	for _, method := range []string{http.MethodGet, http.MethodHead} {
-		router.Add(web.Route{
-			Method: method, Path: FilesPath + ":bucket/*", Handler: web.Raw(h.serve), Hidden: true,
-			Timeout: 0, Summary: "Serve an object by its signed link",
-		})
-	}
+	router.Add(web.Route{
+		Method: http.MethodGet, Path: FilesPath + ":bucket/*", Handler: web.Raw(h.serve), Hidden: true,
+		Summary: "Serve an object by its signed link",
+	})
 }
 
 type fileHandler struct {

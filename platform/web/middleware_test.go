@@ -154,3 +154,16 @@ func TestEventsArriveOneByOne(t *testing.T) {
 		t.Fatalf("rest %q %v", rest, err)
 	}
 }
+
+func TestHEADIsAnsweredWhereGETIs(t *testing.T) {
+	server := testkit.Serve(t, mountAccess)
+	for path, want := range map[string]int{"/public": 200, "/signed-in": 401} {
+		got, head := server.Do("GET", path, testkit.Nobody, nil), server.Do("HEAD", path, testkit.Nobody, nil)
+		if head.Status != want || got.Status != want || len(head.Body) != 0 || head.Header.Get("Content-Type") != got.Header.Get("Content-Type") {
+			t.Errorf("%s: GET %d, HEAD %d with %q", path, got.Status, head.Status, head.Body)
+		}
+	}
+	if answer := server.Do("PUT", "/public", testkit.Nobody, nil); answer.Status != 405 || answer.Header.Get("Allow") != "OPTIONS, GET, HEAD" {
+		t.Errorf("PUT: %d, Allow %q", answer.Status, answer.Header.Get("Allow"))
+	}
+}

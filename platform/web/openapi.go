@@ -93,8 +93,6 @@ func setOperation(item *huma.PathItem, method string, op *huma.Operation) {
 		item.Patch = op
 	case http.MethodDelete:
 		item.Delete = op
-	case http.MethodHead:
-		item.Head = op
 	default:
 		panic("web: no place for method " + method + " in OpenAPI")
 	}

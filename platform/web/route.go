@@ -6,6 +6,7 @@ package web
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -82,29 +83,36 @@ func NewRouter(e *echo.Echo) *Router {
 	return r
 }
 
-// Add registers routes. A second route of the same method and path is a
+// Add registers routes. A GET route answers HEAD too (RFC 9110 section 9.3.2):
+// net/http drops the body. A second route of the same method and path is a
 // programming error and panics.
 func (r *Router) Add(routes ...Route) {
 	for _, route := range routes {
-		paths := r.byPath[route.Method]
-		if paths == nil {
-			paths = map[string]*Route{}
-			r.byPath[route.Method] = paths
-		}
-		if paths[route.Path] != nil {
-			panic(fmt.Sprintf("web: route %s %s registered twice", route.Method, route.Path))
-		}
 		if route.MaxBody == 0 {
 			route.MaxBody = DefaultMaxBody
 		}
 		if route.Timeout == 0 {
 			route.Timeout = DefaultTimeout
 		}
-		registered := route
-		paths[route.Path] = &registered
-		r.routes = append(r.routes, &registered)
-		r.echo.Add(route.Method, route.Path, registered.Handler.serve)
+		r.routes = append(r.routes, &route)
+		r.register(route.Method, &route)
+		if route.Method == http.MethodGet {
+			r.register(http.MethodHead, &route)
+		}
 	}
+}
+
+func (r *Router) register(method string, route *Route) {
+	paths := r.byPath[method]
+	if paths == nil {
+		paths = map[string]*Route{}
+		r.byPath[method] = paths
+	}
+	if paths[route.Path] != nil {
+		panic(fmt.Sprintf("web: route %s %s registered twice", method, route.Path))
+	}
+	paths[route.Path] = route
+	r.echo.Add(method, route.Path, route.Handler.serve)
 }
 
 // Routes returns every registered route in order of registration.
