@@ -1,9 +1,11 @@
 package ratelimit
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -19,7 +21,9 @@ import (
 type Rules map[string]Rule
 
 // Middleware applies the rule of each route per user, or per client address
-// for callers who are not signed in. When the count is unknown, requests go on.
+// for callers who are not signed in. Public routes, such as signing in and
+// signing up, always count per address: an account must not be a way to more
+// accounts or more guesses. When the count is unknown, requests go on.
 func Middleware(limiter Limiter, rules Rules, logger *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -28,7 +32,7 @@ func Middleware(limiter Limiter, rules Rules, logger *slog.Logger) echo.Middlewa
 				return next(c)
 			}
 			ctx := c.Request().Context()
-			name, key := whose(identity.From(ctx), c.RealIP(), route.Limit, rules)
+			name, key := whose(caller(ctx, route), c.RealIP(), route.Limit, rules)
 			rule := rules[name]
 			if rule.Off() {
 				return next(c)
@@ -50,6 +54,13 @@ func Middleware(limiter Limiter, rules Rules, logger *slog.Logger) echo.Middlewa
 	}
 }
 
+func caller(ctx context.Context, route *web.Route) identity.Identity {
+	if route.Access == web.Public {
+		return identity.Identity{}
+	}
+	return identity.From(ctx)
+}
+
 func whose(id identity.Identity, address, limit string, rules Rules) (name, key string) {
 	if !id.Anonymous() {
 		return limit, "user " + strconv.FormatInt(id.UserID, 10)
@@ -57,7 +68,18 @@ func whose(id identity.Identity, address, limit string, rules Rules) (name, key 
 	if _, differs := rules[limit+"_anonymous"]; differs {
 		limit += "_anonymous"
 	}
-	return limit, "address " + address
+	return limit, "address " + network(address)
+}
+
+// network returns the IPv6 network of 64 bits that an address is in: one
+// customer has all of it. An IPv4 address stands for itself.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	prefix, _ := ip.WithZone("").Prefix(64) // 64 bits fit every IPv6 address
+	return prefix.String()
 }
 
 // setHeaders writes the fields of the IETF draft "RateLimit header fields for
