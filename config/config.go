@@ -210,11 +210,13 @@ func (c Config) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
+	check(c.Host != "", "HOST must not be empty; 0.0.0.0 or :: listens on every address")
 	check(c.Port >= 0 && c.Port <= 65535, "PORT must be 0 to 65535")
 	check(c.Data.Dir != "", "DATA_DIR must not be empty")
 	check(c.Public.URL == "" || isOrigin(c.Public.URL), "PUBLIC_URL must be an address such as https://llm.example.com, without a path")
 	for _, origin := range c.CORS.Origins {
-		check(isOrigin(origin), "CORS_ORIGINS: %q must be an exact origin such as https://app.example.com", origin)
+		check(isOrigin(origin) && !strings.HasSuffix(origin, "/") && origin == strings.ToLower(origin),
+			"CORS_ORIGINS: %q must be an exact origin as browsers send it, such as https://app.example.com, in lower case and without a slash at the end", origin)
 	}
 	_, err := web.ParsePrefixes(c.Trusted.Proxies)
 	check(err == nil, "TRUSTED_PROXIES: %v", err)
@@ -253,8 +255,8 @@ func (c Config) validateStores() error {
 
 func isOrigin(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !strings.Contains(u.Host, "*") &&
-		u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && !strings.Contains(u.Host, "*") &&
+		u.User == nil && (u.Path == "" || u.Path == "/") && !strings.ContainsAny(text, "?#")
 }
 
 // PostgresDSN returns the address of PostgreSQL with its password, or "" for
