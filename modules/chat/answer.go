@@ -253,6 +253,9 @@ func (a *answering) conclude(ctx context.Context, request Request, result Result
 		a.answer.Status, a.answer.FinishReason = statusCompleted, result.FinishReason
 	case errors.Is(err, errAnswerFull):
 		a.answer.Status, a.answer.FinishReason = statusCompleted, "length"
+	case stopping(ctx):
+		a.answer.Status = statusFailed
+		failed = fault.Wrap(err, fault.Unavailable, codeInterrupted, detailInterrupted)
 	case errors.Is(err, errClientGone), errors.Is(ctx.Err(), context.Canceled):
 		a.answer.Status = statusCancelled
 		failed = fault.Wrap(err, fault.Cancelled, "cancelled", "The client went away before the answer was complete.")
@@ -265,6 +268,12 @@ func (a *answering) conclude(ctx context.Context, request Request, result Result
 		failed = failed.With("session_id", a.answer.SessionID).With("message_id", a.answer.ID)
 	}
 	return a.store(ctx, failed)
+}
+
+// stopping reports whether ctx was ended by the server, which says why, and not
+// by a client that left, of whom nobody does.
+func stopping(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.Canceled) && !errors.Is(context.Cause(ctx), context.Canceled)
 }
 
 // count sets the tokens: the provider's figures, else an estimate of what went

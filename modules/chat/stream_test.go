@@ -239,6 +239,23 @@ func TestAnAnswerThatTakesTooLongHasFailed(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatTheServerCutsOffIsInterrupted(t *testing.T) {
+	ctx, stop := context.WithCancelCause(identity.With(t.Context(), identity.Identity{UserID: 1}))
+	slow := &scripted{name: "one", models: []string{"m"}, answer: func(ctx context.Context, _ Request, emit func(string) error) (Result, error) {
+		if err := emit("begun"); err != nil {
+			return Result{}, err
+		}
+		stop(errors.New("the server stops"))
+		return Result{}, ctx.Err()
+	}}
+	f := serve(t, Config{}, slow)
+	_, err := f.module.service.sendMessage(ctx, ask{Message: "hi"}, nil)
+	wantFault(t, err, fault.Unavailable, codeInterrupted)
+	if got := f.stored(t, 1, f.onlySession(t, 1).ID)[1]; got.Status != statusFailed || got.ErrorCode != codeInterrupted || got.Content != "begun" {
+		t.Fatalf("%+v", got)
+	}
+}
+
 func TestASessionDeletedDuringAnAnswerStaysDeleted(t *testing.T) {
 	var f *fixture
 	during := &scripted{name: "one", models: []string{"m"}, answer: func(_ context.Context, _ Request, emit func(string) error) (Result, error) {
