@@ -126,22 +126,26 @@ func (c *Client) callFault(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout() {
 		return c.timeout(err)
 	}
-	return fault.Wrap(withoutURL(err), fault.Unavailable, "provider_unavailable",
+	return fault.Wrap(Discreet(err), fault.Unavailable, "provider_unavailable",
 		fmt.Sprintf("The provider %q cannot be reached. Check its base URL and that it is running.", c.provider)).
 		With("provider", c.provider)
 }
 
 func (c *Client) timeout(err error) error {
-	return fault.Wrap(withoutURL(err), fault.Timeout, "provider_timeout",
+	return fault.Wrap(Discreet(err), fault.Timeout, "provider_timeout",
 		fmt.Sprintf("The provider %q took too long to answer. Try again later.", c.provider)).With("provider", c.provider)
 }
 
-// withoutURL strips the URL that net/http puts in its errors: it can hold a
-// prompt.
-func withoutURL(err error) error {
+// Discreet returns an error of net/http without what it quotes: the URL, which
+// can hold a prompt, and what came instead of an answer, which can be an echo
+// of prompt and key.
+func Discreet(err error) error {
 	var inURL *url.Error
 	if errors.As(err, &inURL) {
-		return inURL.Err
+		err = inURL.Err
+	}
+	if before, _, quotes := strings.Cut(err.Error(), `"`); quotes {
+		return errors.New(strings.TrimRight(before, ": "))
 	}
 	return err
 }
@@ -206,7 +210,7 @@ func (g *guardedBody) readFault(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return g.client.timeout(err)
 	}
-	return fault.Wrap(withoutURL(err), fault.BadUpstream, "provider_cut_off",
+	return fault.Wrap(Discreet(err), fault.BadUpstream, "provider_cut_off",
 		fmt.Sprintf("The provider %q broke off in the middle of its answer. Try again.", g.client.provider)).
 		With("provider", g.client.provider)
 }

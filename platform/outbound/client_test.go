@@ -173,3 +173,33 @@ func TestAClosedPortIsUnavailable(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestWhatIsNoHTTPIsNotQuoted(t *testing.T) {
+	for name, answer := range map[string]func(request *http.Request) string{
+		"the request line": func(r *http.Request) string { return r.Method + " " + r.URL.Path + " HTTP/1.1\r\n\r\n" },
+		"the key": func(r *http.Request) string {
+			return "HTTP/1.1 200 OK\r\n" + r.Header.Get("Authorization") + "\r\n\r\n"
+		},
+		"a coding": func(*http.Request) string { return "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + key + "\r\n\r\n" },
+	} {
+		t.Run(name+" sent back", func(t *testing.T) {
+			_, err := call(t, t.Context(), outbound.Limits{}, func(w http.ResponseWriter, r *http.Request) {
+				connection, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(connection, answer(r))
+				_ = connection.Close()
+			})
+			if fault.CodeOf(err) != "provider_unavailable" {
+				t.Errorf("%v", err)
+			}
+			for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+				if text := cause.Error(); strings.Contains(text, key) || strings.Contains(text, "secret-prompt") {
+					t.Errorf("told: %s", text)
+				}
+			}
+		})
+	}
+}
