@@ -99,3 +99,32 @@ func TestErasingLeavesTheOthersAndMayBeRepeated(t *testing.T) {
 		t.Errorf("record of an erased request: %v", err)
 	}
 }
+
+func TestALineCutShortIsWrittenAgain(t *testing.T) {
+	bucket := testkit.Bucket(t, "b")
+	ledger := history.New(bucket, "image")
+	owner := int64(1)
+	now := time.Now()
+	first, second := uid.New(now), uid.New(now)
+	if err := ledger.AppendIndex(t.Context(), &owner, first); err != nil {
+		t.Fatal(err)
+	}
+	key := ledger.IndexKey(owner, now)
+	line, err := blob.ReadAll(t.Context(), bucket, key, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// All but the line break reached the disk.
+	if _, err := bucket.Put(t.Context(), key, strings.NewReader(strings.TrimSuffix(string(line), "\n")), blob.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{first, second} {
+		if err := ledger.EnsureIndex(t.Context(), &owner, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines, err := blob.ReadAll(t.Context(), bucket, key, 1000)
+	if text := string(lines); err != nil || strings.Count(text, "\n") != 2 || !strings.Contains(text, first) || !strings.Contains(text, second) {
+		t.Errorf("index %q %v", lines, err)
+	}
+}

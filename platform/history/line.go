@@ -16,14 +16,15 @@ func lineID(line []byte) string {
 	return entry.ID
 }
 
+// containsID reports whether a whole line has the id. An end without its line
+// break does not count: the next line appended takes its place.
 func containsID(r io.Reader, id string) (bool, error) {
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadSlice('\n')
-		if lineID(line) == id {
-			return true, nil
-		}
 		switch {
+		case err == nil && lineID(line) == id:
+			return true, nil
 		case errors.Is(err, io.EOF):
 			return false, nil
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
