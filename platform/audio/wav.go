@@ -1,7 +1,6 @@
 package audio
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -78,7 +77,7 @@ func (w *wavFile) parseFormat(body []byte) error {
 	le := binary.LittleEndian
 	w.code = int(le.Uint16(body))
 	w.channels = int(le.Uint16(body[2:]))
-	rate, byteRate := le.Uint32(body[4:]), le.Uint32(body[8:])
+	rate, byteRate := le.Uint32(body[4:]), int64(le.Uint32(body[8:]))
 	w.blockAlign = int(le.Uint16(body[12:]))
 	w.bits = int(le.Uint16(body[14:]))
 	if w.code == codeExtensible && len(body) >= 26 {
@@ -93,13 +92,13 @@ func (w *wavFile) parseFormat(body []byte) error {
 			return fmt.Errorf("%w: %d bits per sample", ErrFormat, w.bits)
 		}
 		w.blockAlign = w.channels * ((w.bits + 7) / 8)
-		byteRate = uint32(w.rate * w.blockAlign)
+		byteRate = 0 // counts only where it cannot be computed
 	}
 	if w.blockAlign == 0 {
 		w.blockAlign = 1
 	}
 	if byteRate == 0 {
-		byteRate = uint32(w.rate * w.blockAlign)
+		byteRate = int64(w.rate) * int64(w.blockAlign)
 	}
 	if byteRate > math.MaxInt32 {
 		return fmt.Errorf("%w: %d bytes per second", ErrFormat, byteRate)
@@ -220,7 +219,9 @@ func buildWAV(format []byte, sounds ...[]byte) ([]byte, error) {
 	out = le.AppendUint32(append(out, "WAVEfmt "...), uint32(len(format)))
 	out = pad(append(out, format...), len(format))
 	out = le.AppendUint32(append(out, "data"...), uint32(size))
-	out = append(out, bytes.Join(sounds, nil)...)
+	for _, sound := range sounds {
+		out = append(out, sound...)
+	}
 	return pad(out, int(size&1)), nil
 }
 

@@ -89,6 +89,7 @@ func TestWAVRefuses(t *testing.T) {
 		"absurd sample rate":   {riff(format(1, 1, math.MaxInt32, 0, 0, 16), sound), ErrFormat},
 		"no bits":              {riff(format(1, 1, 8000, 0, 0, 0), sound), ErrFormat},
 		"an absurd byte rate":  {riff(format(85, 1, 8000, -1, 1, 0), sound), ErrFormat},
+		"a byte rate of 2^32":  {riff(format(2, 1, 1<<19, 0, 1<<13, 4), chunk("data", make([]byte, 1<<13))), ErrFormat},
 		"an empty data chunk":  {riff(speech, chunk("data", nil)), ErrNoAudio},
 		"less than one sample": {riff(speech, chunk("data", []byte{1})), ErrNoAudio},
 	} {
