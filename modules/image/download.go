@@ -67,11 +67,7 @@ func (d *downloader) fetch(ctx context.Context, link string) ([]byte, error) {
 		return nil, d.refuse()
 	}
 	if target.Scheme == d.base.Scheme && target.Host == d.base.Host {
-		response, err := d.own.Do(ctx, request)
-		if err != nil {
-			return nil, d.timely(ctx, err)
-		}
-		data, err := d.own.ReadAll(response)
+		data, err := d.fetchOwn(ctx, request)
 		return data, d.timely(ctx, err)
 	}
 	if target.Scheme != "https" {
@@ -82,6 +78,20 @@ func (d *downloader) fetch(ctx context.Context, link string) ([]byte, error) {
 
 var errDownloadTimeout = errors.New("the download took too long")
 
+// fetchOwn calls the provider's own host. A status there is about the link: the
+// prompt and the key were accepted before.
+func (d *downloader) fetchOwn(ctx context.Context, request *http.Request) ([]byte, error) {
+	response, err := d.own.Do(ctx, request)
+	var status *outbound.Upstream
+	switch {
+	case errors.As(err, &status):
+		return nil, d.broken(status)
+	case err != nil:
+		return nil, err
+	}
+	return d.own.ReadAll(response)
+}
+
 func (d *downloader) fetchPublic(ctx context.Context, request *http.Request) ([]byte, error) {
 	response, err := d.public.Do(request)
 	if err != nil {
@@ -89,8 +99,7 @@ func (d *downloader) fetchPublic(ctx context.Context, request *http.Request) ([]
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return nil, badAnswer(fmt.Errorf("status %d", response.StatusCode), d.provider, "provider_link_failed",
-			"gave a link to the picture that does not work")
+		return nil, d.broken(fmt.Errorf("status %d", response.StatusCode))
 	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, d.maxBytes+1))
 	if err != nil {
@@ -107,6 +116,10 @@ func (d *downloader) refuse() error {
 		"gave a link to the picture that is not followed: it is neither on its own host nor public https")
 }
 
+func (d *downloader) broken(cause error) error {
+	return badAnswer(cause, d.provider, "provider_link_failed", "gave a link to the picture that does not work")
+}
+
 // callFault names why a link did not work, without the address.
 func (d *downloader) callFault(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -115,11 +128,7 @@ func (d *downloader) callFault(ctx context.Context, err error) error {
 	if errors.Is(err, errAddress) {
 		return d.refuse()
 	}
-	var inURL *url.Error
-	if errors.As(err, &inURL) {
-		err = inURL.Err
-	}
-	return badAnswer(err, d.provider, "provider_link_failed", "gave a link to the picture that does not work")
+	return d.broken(outbound.Discreet(err))
 }
 
 // timely tells the end of the download's own time from that of the request.

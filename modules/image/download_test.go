@@ -47,6 +47,24 @@ func TestLinksIntoThePrivateNetworkAreNotFollowed(t *testing.T) {
 	}
 }
 
+func TestABadLinkToTheProvidersOwnHostIsTheProvidersFault(t *testing.T) {
+	for _, status := range []int{400, 401, 404, 410, 413, 429, 500} {
+		u := serveUpstream(t, nil)
+		u.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/picture" {
+				w.WriteHeader(status)
+				return
+			}
+			answerJSON(200, fmt.Sprintf(`{"data":[{"url":%q}]}`, u.URL+"/picture"))(w, r)
+		})
+		f := start(t, u.as(typeOpenAI))
+		answer := f.do("POST", "/image/generate", testkit.User(1), `{"prompt":"x"}`)
+		if answer.Status != 502 || answer.Code() != "provider_link_failed" {
+			t.Errorf("%d: %d %s", status, answer.Status, answer.Body)
+		}
+	}
+}
+
 func TestPublicLinksAreFollowedWithinLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
