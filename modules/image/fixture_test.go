@@ -155,6 +155,8 @@ type brittle struct {
 	blob.Bucket
 	mu   sync.Mutex
 	fail string // part of "operation key"; "" = never
+
+	onAppend func() // runs instead of an append, which fails
 }
 
 var errBroken = fault.New(fault.Unavailable, "storage_unavailable", "The data directory cannot be used right now.")
@@ -189,6 +191,10 @@ func (b *brittle) Delete(ctx context.Context, key string) error {
 }
 
 func (b *brittle) AppendLine(ctx context.Context, key string, line []byte) error {
+	if b.onAppend != nil {
+		b.onAppend()
+		return errBroken
+	}
 	if err := b.check("append", key); err != nil {
 		return err
 	}

@@ -40,8 +40,7 @@ func (s *service) Reconcile(ctx context.Context) (int, error) {
 
 // resume finishes one interrupted image.
 func (s *service) resume(ctx context.Context, image Image) error {
-	var record Record
-	err := s.ledger.ReadRecord(ctx, image.ID, &record)
+	record, err := s.outcome(ctx, image)
 	switch {
 	case err == nil:
 		record.apply(&image)
@@ -54,6 +53,26 @@ func (s *service) resume(ctx context.Context, image Image) error {
 	default:
 		return err
 	}
+}
+
+// outcome returns the record of an image that tells how it ended. One whose
+// picture is gone, because giving up on it was interrupted, tells nothing: it
+// is a NotFound fault, like a record that is absent.
+func (s *service) outcome(ctx context.Context, image Image) (Record, error) {
+	var record Record
+	err := s.ledger.ReadRecord(ctx, image.ID, &record)
+	switch {
+	case err != nil:
+		return Record{}, err
+	case record.ID != image.ID:
+		return Record{}, notFound()
+	case record.Status == StatusFailed, record.Status == StatusCancelled:
+		return record, nil
+	case record.Status != StatusCompleted:
+		return Record{}, notFound()
+	}
+	_, err = s.ledger.Bucket().Stat(ctx, image.key())
+	return record, err
 }
 
 func (s *service) interrupted(ctx context.Context, image Image) error {

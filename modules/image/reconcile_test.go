@@ -113,6 +113,49 @@ func TestReconcileReplacesADamagedRecord(t *testing.T) {
 	f.mustBeFailed(image.ID, "interrupted")
 }
 
+func TestReconcileBelievesNoRecordThatCannotBeTrue(t *testing.T) {
+	for name, lie := range map[string]func(f *fixture, record *Record){
+		"the picture is gone": func(f *fixture, record *Record) {
+			if err := f.bucket.Delete(f.t.Context(), record.S3Key); err != nil {
+				f.t.Fatal(err)
+			}
+		},
+		"another image's":   func(_ *fixture, record *Record) { record.ID = blank(nil, time.Now()).ID },
+		"not of an outcome": func(_ *fixture, record *Record) { record.Status = StatusProcessing },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, Config{})
+			image := blank(owner(1), f.clock.Now())
+			done := image
+			done.Status, done.Key, done.FinishedAt = StatusCompleted, image.key(), f.clock.Now()
+			record := recordOf(done, making{})
+			f.crash(image, 3, nil)
+			lie(f, &record)
+			if err := f.module.service.ledger.WriteRecord(t.Context(), image.ID, record); err != nil {
+				t.Fatal(err)
+			}
+			f.mustReconcile(1)
+			f.mustBeFailed(image.ID, "interrupted")
+		})
+	}
+}
+
+// TestGivingUpMayBeInterrupted: the record already says completed when the
+// index fails; the picture is removed, and then nothing more can be written.
+func TestGivingUpMayBeInterrupted(t *testing.T) {
+	f := start(t, Config{})
+	id := blank(nil, f.clock.Now()).ID
+	f.module.service.newID = func(time.Time) string { return id }
+	f.bucket.onAppend = func() { f.bucket.breakAt("record.json") }
+	if answer := f.do("POST", "/image/generate", testkit.User(1), `{"prompt":"x","size":"64x64"}`); answer.Status != 503 {
+		t.Fatalf("%d %s", answer.Status, answer.Body)
+	}
+	f.bucket.onAppend = nil
+	f.bucket.breakAt("")
+	f.mustReconcile(1)
+	f.mustBeFailed(id, "interrupted")
+}
+
 func TestReconcileReachesEveryImageAndStopsAtAFault(t *testing.T) {
 	f := start(t, Config{})
 	for i := range reconcileBatch + 5 {
