@@ -95,7 +95,7 @@ func (l *local) espeakModel(ctx context.Context) model {
 func (l *local) speakEspeak(ctx context.Context, u utterance) ([]byte, error) {
 	wordsPerMinute := strconv.Itoa(int(u.speed*espeakNatural + 0.5))
 	// Two brackets would begin phonemes instead of text.
-	input := strings.NewReader(strings.ReplaceAll(u.text, "[[", "[ ["))
+	input := strings.NewReader(strings.ReplaceAll(u.text, "[", "[ "))
 	sound, complaint, err := l.espeak.programs.run(ctx, espeakSoundLimit, input, l.espeak.path,
 		"-b", "1", "-v", u.voice, "-s", wordsPerMinute, "--stdout", "--stdin")
 	if err != nil {
