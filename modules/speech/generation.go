@@ -37,17 +37,10 @@ func (s *service) make(ctx context.Context, c *Conversion, ways []utterance) ([]
 	}
 	for i, way := range ways {
 		c.planned(ctx, way)
-		began := s.now()
-		made, err := s.speak(ctx, way)
-		c.Latency = s.now().Sub(began).Truncate(time.Millisecond)
+		sound, err := s.speak(ctx, c, way)
 		if err == nil {
-			c.StatusCode = made.status
-			return made.sound, c.measure(made.sound)
+			return sound, nil
 		}
-		if ctx.Err() != nil { // whatever the provider makes of it
-			err = ctx.Err()
-		}
-		c.StatusCode = statusOf(err)
 		if i == len(ways)-1 || !providersOwn(err) {
 			return nil, err
 		}
@@ -57,14 +50,24 @@ func (s *service) make(ctx context.Context, c *Conversion, ways []utterance) ([]
 	return nil, errors.New("speech: a plan without any way")
 }
 
-// speak lets the provider speak and converts what it made if need be.
-func (s *service) speak(ctx context.Context, way utterance) (recording, error) {
+// speak lets the provider speak, converts what it made if need be, and writes
+// down how that went.
+func (s *service) speak(ctx context.Context, c *Conversion, way utterance) ([]byte, error) {
+	began := s.now()
 	made, err := way.provider.speak(ctx, way)
-	if err != nil || way.format == way.native {
-		return made, err
+	if err == nil && way.format != way.native {
+		made.sound, err = s.transcoder.convert(ctx, made.sound, way.native, way.format)
 	}
-	made.sound, err = s.transcoder.convert(ctx, made.sound, way.native, way.format)
-	return made, err
+	c.Latency = s.now().Sub(began).Truncate(time.Millisecond)
+	if err != nil && ctx.Err() != nil { // whatever the provider makes of it
+		err = ctx.Err()
+	}
+	if err != nil {
+		c.StatusCode = statusOf(err)
+		return nil, err
+	}
+	c.StatusCode = made.status
+	return made.sound, c.measure(made.sound)
 }
 
 // measure takes size and duration from the sound itself.

@@ -108,6 +108,7 @@ func TestFallback(t *testing.T) {
 		"outage":           {outage("first"), ask("x"), "second/one"},
 		"timeout":          {fault.New(fault.Timeout, "provider_timeout", ""), ask("x"), "second/one"},
 		"garbage":          {wrongMedia("first", nil), ask("x"), "second/one"},
+		"no sound in it":   {nil, ask("x"), "second/one"},
 		"user's fault":     {fault.New(fault.Invalid, "provider_refused_input", ""), ask("x"), ""},
 		"too large":        {fault.New(fault.TooLarge, "provider_input_too_large", ""), ask("x"), ""},
 		"our own fault":    {errors.New("bug"), ask("x"), ""},
@@ -116,6 +117,11 @@ func TestFallback(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			first, second := newFake(t, "first").failing(test.first), newFake(t, "second")
+			if test.first == nil {
+				first.serve = func(context.Context, utterance) (recording, error) {
+					return recording{sound: []byte("noise"), status: 200}, nil
+				}
+			}
 			b := newBench(t, first, second)
 			ctx, consumed := usage.Begin(as(t, 1))
 			c, err := b.service.Generate(ctx, test.request)
