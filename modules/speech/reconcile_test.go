@@ -79,6 +79,9 @@ func TestReconcile(t *testing.T) {
 			if n, err := b.Reconcile(t.Context()); n != 1 || err != nil {
 				t.Fatalf("%d %v", n, err)
 			}
+			if _, err := b.bucket.Stat(t.Context(), history.InputKey(c.ID)); test.want == nil && err != nil {
+				t.Errorf("input: %v", err)
+			}
 			if test.want == nil {
 				b.mustHaveFailed(t, StatusFailed, "interrupted")
 				return
