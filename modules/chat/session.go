@@ -13,7 +13,6 @@ const (
 	maxMessageRunes = 32_000
 	maxSystemRunes  = 32_000
 	maxTitleRunes   = 200
-	maxModelRunes   = 200
 	// derivedTitleRunes is how much of the first message becomes the title.
 	derivedTitleRunes = 60
 )
