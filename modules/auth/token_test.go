@@ -188,6 +188,26 @@ func TestAnotherProcessNoticesARevocation(t *testing.T) {
 	there.want(401, "invalid_token", "GET", "/users/me", key, nil)
 }
 
+// Closing an account ends its sessions too, so this is the second lock of that
+// door: an account that was closed by other means than this program's.
+func TestALiveSessionOfAClosedAccountIsRefused(t *testing.T) {
+	h := openHouse(t, testkit.SQLite(t))
+	ann := h.member("ann@example.org")
+	for _, column := range []string{"disabled_at", "deleting_at"} {
+		set := func(value any) {
+			t.Helper()
+			h.clock.Advance(freshFor)
+			if _, err := h.db.Handle().ExecContext(t.Context(), "UPDATE users SET "+column+" = ? WHERE id = ?", value, ann.id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(h.clock.Now())
+		h.want(401, "account_disabled", "GET", "/users/me", ann.access, nil)
+		set(nil)
+		h.want(200, "", "GET", "/users/me", ann.access, nil)
+	}
+}
+
 func TestAReadThatBeganBeforeARevocationIsNotKept(t *testing.T) {
 	clock := testkit.NewClock()
 	cache := newFreshCache[string, int](clock.Now)
@@ -207,6 +227,10 @@ func TestAReadThatBeganBeforeARevocationIsNotKept(t *testing.T) {
 	clock.Advance(freshFor)
 	if got, _ := cache.find("a", func() (int, error) { return 4, nil }); got != 4 {
 		t.Fatal("kept for too long")
+	}
+	clock.Advance(-time.Hour)
+	if got, _ := cache.find("a", func() (int, error) { return 5, nil }); got != 5 {
+		t.Fatal("kept for an hour when the clock was set back")
 	}
 }
 
