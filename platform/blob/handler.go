@@ -52,6 +52,7 @@ func (h fileHandler) serve(c echo.Context, in fileRequest) error {
 	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	header.Set("Cache-Control", "private, max-age=300")
-	http.ServeContent(c.Response(), c.Request(), "", object.ModifiedAt, reader)
-	return nil
+	return web.ServePlain(c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", object.ModifiedAt, reader)
+	}))
 }

@@ -25,6 +25,7 @@ const (
 	Conflict                     // 409: the state of the resource forbids it
 	TooLarge                     // 413: more bytes than the limit
 	UnsupportedMedia             // 415: wrong content type
+	BadRange                     // 416: the byte range asked for is not there
 	RateLimited                  // 429: too many requests; RetryAfter says when
 	Cancelled                    // 499: the client went away first
 	BadUpstream                  // 502: a provider answered, but not usefully

@@ -62,14 +62,6 @@ func Guard(check func(ctx context.Context, route *Route) error) echo.MiddlewareF
 	}
 }
 
-// Pages makes a handler from a plain one that serves files.
-func Pages(pages http.Handler) Handler {
-	return Raw(func(c echo.Context, _ struct{}) error {
-		pages.ServeHTTP(c.Response(), c.Request())
-		return nil
-	})
-}
-
 // ParsePrefixes reads addresses and CIDR ranges.
 func ParsePrefixes(texts []string) ([]netip.Prefix, error) {
 	list := make([]netip.Prefix, 0, len(texts))

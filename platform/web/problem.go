@@ -66,6 +66,7 @@ var statusOf = map[fault.Kind]int{
 	fault.Conflict:         http.StatusConflict,
 	fault.TooLarge:         http.StatusRequestEntityTooLarge,
 	fault.UnsupportedMedia: http.StatusUnsupportedMediaType,
+	fault.BadRange:         http.StatusRequestedRangeNotSatisfiable,
 	fault.RateLimited:      http.StatusTooManyRequests,
 	fault.Cancelled:        StatusClientClosedRequest,
 	fault.BadUpstream:      http.StatusBadGateway,
@@ -106,6 +107,8 @@ func echoFault(err *echo.HTTPError) *fault.Error {
 		return fault.New(fault.NotFound, "not_found", "There is nothing at this address. GET /docs lists every route.")
 	case http.StatusMethodNotAllowed:
 		return fault.New(fault.MethodNotAllowed, "method_not_allowed", "This address does not answer that method; the Allow header lists those it does.")
+	case http.StatusRequestedRangeNotSatisfiable:
+		return fault.New(fault.BadRange, "range_not_satisfiable", "The Range header asks for bytes that are not there.")
 	case http.StatusRequestEntityTooLarge:
 		return fault.New(fault.TooLarge, "body_too_large", "The request body is larger than this route accepts.")
 	default:
