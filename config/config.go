@@ -199,6 +199,7 @@ func defaults() Config {
 		Pollinations: image.Pollinations{APIURL: image.PollinationsURL},
 		GTTS:         speech.GTTSConfig{APIURL: "https://translate.google.com"},
 	}
+	c.JWT.Registration = false // unused here: it is auth.registration, see AuthConfig
 	return c
 }
 
