@@ -19,9 +19,11 @@ import (
 const (
 	sqliteBusy      = 5
 	sqliteLocked    = 6
+	sqliteReadOnly  = 8
 	sqliteInterrupt = 9
 	sqliteIOErr     = 10
 	sqliteFull      = 13
+	sqliteCantOpen  = 14
 )
 
 // Fault gives a driver's error its kind. Not-found and duplicate errors are the
@@ -79,7 +81,7 @@ func unreachable(err error) bool {
 	var lite *gosqlite.Error
 	if errors.As(err, &lite) {
 		switch lite.Code() & 0xff {
-		case sqliteBusy, sqliteLocked, sqliteIOErr:
+		case sqliteBusy, sqliteLocked, sqliteIOErr, sqliteReadOnly, sqliteCantOpen:
 			return true
 		}
 		return false

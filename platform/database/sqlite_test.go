@@ -9,6 +9,7 @@ import (
 
 	"llmhist/migrations"
 	"llmhist/platform/database"
+	"llmhist/platform/fault"
 	"llmhist/platform/testkit"
 )
 
@@ -68,5 +69,13 @@ func TestProcessesThatStartAtOnceMigrateOnce(t *testing.T) {
 		if total == 0 || total != most {
 			t.Fatalf("the migrations were applied %v times", counts)
 		}
+	}
+}
+
+func TestADiskThatBecameReadOnlyIsUnavailable(t *testing.T) {
+	db := testkit.SQLite(t)
+	err := db.Read(t.Context()).Exec("DELETE FROM users").Error // a reader's connection refuses as such a disk does
+	if !fault.Is(database.Fault(err), fault.Unavailable) {
+		t.Errorf("got %v", database.Fault(err))
 	}
 }
