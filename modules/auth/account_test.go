@@ -79,6 +79,20 @@ func TestAStolenAccessTokenCannotGuessThePassword(t *testing.T) {
 		map[string]string{"current_password": goodPassword, "new_password": goodPassword})
 }
 
+func TestARightPasswordForgivesTheWrongOnesBefore(t *testing.T) {
+	h := openHouse(t, testkit.SQLite(t))
+	ann := h.member("ann@example.org")
+	change := func(current string) map[string]string {
+		return map[string]string{"current_password": current, "new_password": goodPassword}
+	}
+	for range 2 {
+		for range guessesAllowed - 1 {
+			h.want(403, "wrong_password", "POST", "/users/me/password", ann.access, change("wrong"))
+		}
+		h.want(204, "", "POST", "/users/me/password", ann.access, change(goodPassword))
+	}
+}
+
 func TestErasingTheAccount(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, db *database.DB) {
 		var erased []int64
@@ -118,7 +132,11 @@ func TestAnErasureThatFailsIsResumed(t *testing.T) {
 		ann := h.member("ann@example.org")
 		h.want(503, "deletion_unfinished", "DELETE", "/users/me", ann.access, nil)
 		h.want(401, "session_revoked", "GET", "/users/me", ann.access, nil)
+		verified := h.service.hasher.verified.Load()
 		h.want(401, "invalid_credentials", "POST", "/auth/login", "", map[string]string{"email": "ann@example.org", "password": goodPassword})
+		if cost := h.service.hasher.verified.Load() - verified; cost != 1 {
+			t.Errorf("a login to a closed account costs %d verifications, an unknown one 1", cost)
+		}
 		h.want(401, "invalid_refresh_token", "POST", "/auth/refresh", "", map[string]string{"refreshToken": ann.refresh})
 		h.want(409, "email_taken", "POST", "/auth/register", "", map[string]string{"email": "ann@example.org", "password": goodPassword})
 

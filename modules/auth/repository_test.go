@@ -297,6 +297,7 @@ func TestDeletionTakesEverythingOfOneAccount(t *testing.T) {
 		}
 		wantCode(t, s.sessions.CreateSession(ctx, sessionOf(ann, "late", noon), "h", 5), "password_changed")
 		wantCode(t, s.keys.CreateKey(ctx, keyOf(ann, "late"), 5), "not_found")
+		wantCode(t, s.ReplacePassword(ctx, PasswordChange{UserID: ann.ID, Old: "h", New: "x", At: noon}), "password_changed")
 		_, err := s.UpdateUser(ctx, ann.ID, func(*User) error { return nil })
 		wantCode(t, err, "not_found")
 		if ids, err := s.ListDeletions(ctx, noon, 5); err != nil || len(ids) != 0 {
