@@ -14,7 +14,7 @@ import (
 const (
 	// settleTime is how long a question waits for events that are not stored
 	// yet, so that callers see what they have just done.
-	settleTime = time.Second
+	settleTime = 5 * time.Second
 	// topLimit is the length of the lists of models and users that are used most.
 	topLimit = 10
 )
