@@ -280,6 +280,31 @@ func TestAClientThatLeavesCancelsTheImage(t *testing.T) {
 	}
 }
 
+// leaving is a provider whose client goes away when the picture is there.
+type leaving struct {
+	provider
+	leave context.CancelFunc
+}
+
+func (l leaving) generate(ctx context.Context, task Task) (Output, error) {
+	defer l.leave()
+	return l.provider.generate(ctx, task)
+}
+
+func TestAClientThatLeavesAfterThePictureIsThereLosesNothing(t *testing.T) {
+	f := start(t, Config{})
+	ctx, leave := context.WithCancel(identity.With(t.Context(), identity.Identity{UserID: 1}))
+	made := f.module.service.router.models
+	made[0].provider = leaving{made[0].provider, leave}
+	image, err := f.module.service.Generate(ctx, Params{Prompt: "x", Size: "64x64"})
+	if err != nil || ctx.Err() == nil {
+		t.Fatalf("%v, left: %v", err, ctx.Err())
+	}
+	if row := f.row(image.ID); row.Status != StatusCompleted || f.record(image.ID).Status != StatusCompleted || len(f.read(image.Key)) == 0 {
+		t.Errorf("%+v", row)
+	}
+}
+
 // expiring is a context whose deadline passes when over is closed.
 type expiring struct {
 	context.Context
