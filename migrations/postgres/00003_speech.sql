@@ -26,5 +26,14 @@ CREATE INDEX tts_conversions_user_id ON tts_conversions (user_id, created_at, id
 CREATE INDEX tts_conversions_created_at ON tts_conversions (created_at, id);
 CREATE INDEX tts_conversions_unfinished ON tts_conversions (id) WHERE status = 'processing';
 
+-- Conversions whose row is gone and whose objects are being removed.
+CREATE TABLE tts_erasures (
+    id         TEXT PRIMARY KEY,
+    user_id    BIGINT,
+    processing BOOLEAN NOT NULL
+);
+CREATE INDEX tts_erasures_user_id ON tts_erasures (user_id, id);
+
 -- +goose Down
+DROP TABLE tts_erasures;
 DROP TABLE tts_conversions;

@@ -65,3 +65,10 @@ func mediaName(format audio.Format) string { return "audio/output." + string(for
 
 // everyMediaName lists what a request can have made.
 func everyMediaName() []string { return []string{mediaName(audio.MP3), mediaName(audio.WAV)} }
+
+// Erasure is a conversion whose row is gone and whose objects have to go.
+type Erasure struct {
+	ID         string
+	UserID     *int64
+	Processing bool // a request was still at work on it when its row went
+}

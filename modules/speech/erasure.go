@@ -6,43 +6,63 @@ import (
 
 	"llmhist/platform/fault"
 	"llmhist/platform/identity"
+	"llmhist/platform/uid"
 )
 
 // eraseBatch is how many conversions are erased between two looks at the list.
 const eraseBatch = 100
 
-// Delete erases a conversion with everything it left. Its owner and admins may;
-// one made anonymously only admins. It may be repeated after a fault.
+// Delete erases a conversion: its row first, so that it is gone for everyone at
+// once, then its objects and its index line. What a fault or a crash left is
+// finished by the next Delete or by Reconcile. Its owner and admins may; one
+// made anonymously only admins.
 func (s *service) Delete(ctx context.Context, id string) error {
 	caller, err := identity.Require(ctx)
 	if err != nil {
 		return err
 	}
-	c, err := s.Find(ctx, id)
+	if !uid.Valid(id) {
+		return notFound()
+	}
+	owner, err := s.ownerOf(ctx, id)
 	if err != nil {
 		return err
 	}
-	if c.UserID == nil && !caller.Admin() {
+	if !caller.CanSee(owner) {
+		return notFound()
+	}
+	if owner == nil && !caller.Admin() {
 		return fault.New(fault.Forbidden, "admin_only", "Only an administrator may delete speech that was made anonymously.")
 	}
-	return s.erase(ctx, c)
+	erasure, err := s.repository.BeginErasure(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.eraseObjects(ctx, erasure)
 }
 
-// erase removes the objects first: as long as something is left of them the row
-// stays, and with it the way to try again.
-func (s *service) erase(ctx context.Context, c Conversion) error {
-	if err := s.ledger.Erase(ctx, c.UserID, c.ID, everyMediaName()...); err != nil {
+// ownerOf returns whose the conversion is, or was while its erasure is
+// unfinished.
+func (s *service) ownerOf(ctx context.Context, id string) (*int64, error) {
+	c, err := s.repository.Find(ctx, id)
+	if !fault.Is(err, fault.NotFound) {
+		return c.UserID, err
+	}
+	pending, err := s.repository.FindErasure(ctx, id)
+	return pending.UserID, err
+}
+
+// eraseObjects removes what is left of a conversion whose row is gone. While
+// this process is at work on it the erasure stays: that request, or Reconcile
+// after a crash, removes what is written from now on.
+func (s *service) eraseObjects(ctx context.Context, erasure Erasure) error {
+	if err := s.ledger.Erase(ctx, erasure.UserID, erasure.ID, everyMediaName()...); err != nil {
 		return err
 	}
-	if err := s.repository.Delete(ctx, c.ID); err != nil {
-		return err
-	}
-	if c.Status != StatusProcessing {
+	if _, atWork := s.inFlight.Load(erasure.ID); atWork && erasure.Processing {
 		return nil
 	}
-	// The request at work on it may have finished between the two steps above.
-	// If it is still at work, it finds no row and cleans up after itself.
-	return s.ledger.Erase(ctx, c.UserID, c.ID, everyMediaName()...)
+	return s.repository.FinishErasure(ctx, erasure.ID)
 }
 
 // EraseUser removes every conversion of the user, and the daily indexes. It may
@@ -51,19 +71,40 @@ func (s *service) EraseUser(ctx context.Context, userID int64) error {
 	if userID < 1 {
 		return fault.New(fault.Internal, "internal", "A user to erase needs an id.")
 	}
+	filter := Filter{UserID: userID}
 	for {
-		list, _, err := s.repository.List(ctx, Filter{UserID: userID}, eraseBatch, 0)
+		list, _, err := s.repository.List(ctx, filter, eraseBatch, 0)
 		if err != nil {
+			return err
+		}
+		for _, c := range list {
+			if _, err := s.repository.BeginErasure(ctx, c.ID); err != nil && !fault.Is(err, fault.NotFound) {
+				return err
+			}
+		}
+		if err := s.finishErasures(ctx, filter); err != nil {
 			return err
 		}
 		if len(list) == 0 {
 			return s.eraseIndexes(ctx, userID)
 		}
-		for _, c := range list {
-			if err := s.erase(ctx, c); err != nil && !fault.Is(err, fault.NotFound) {
+	}
+}
+
+// finishErasures erases the objects of every erasure of whom filter names.
+func (s *service) finishErasures(ctx context.Context, filter Filter) error {
+	after := ""
+	for {
+		list, err := s.repository.ListErasures(ctx, filter, after, eraseBatch)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, erasure := range list {
+			if err := s.eraseObjects(ctx, erasure); err != nil {
 				return err
 			}
 		}
+		after = list[len(list)-1].ID
 	}
 }
 

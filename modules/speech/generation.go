@@ -183,7 +183,7 @@ func (s *service) deleteMedia(ctx context.Context, id string) error {
 // deletedMeanwhile removes what was written for a conversion whose row was
 // deleted while it was being made.
 func (s *service) deletedMeanwhile(ctx context.Context, c Conversion) error {
-	if err := s.ledger.Erase(ctx, c.UserID, c.ID, everyMediaName()...); err != nil {
+	if err := s.eraseObjects(ctx, Erasure{ID: c.ID, UserID: c.UserID}); err != nil {
 		return err
 	}
 	return fault.New(fault.Conflict, "speech_deleted", "The speech was deleted while it was being made.")

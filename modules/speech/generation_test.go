@@ -268,15 +268,15 @@ func TestDeletedWhileItIsMade(t *testing.T) {
 	}
 }
 
-// late is a repository before whose deletion something happens.
+// late is a repository before whose erasure something happens.
 type late struct {
 	Repository
 	before func()
 }
 
-func (l late) Delete(ctx context.Context, id string) error {
+func (l late) BeginErasure(ctx context.Context, id string) (Erasure, error) {
 	l.before()
-	return l.Repository.Delete(ctx, id)
+	return l.Repository.BeginErasure(ctx, id)
 }
 
 func TestDeletedWhileItIsFinished(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package speech turns text into speech: it owns the routes below /speech and
-// /admin/speech, the table tts_conversions and the objects of its bucket. Who
-// speaks is a provider: voices inside this process, a program on this machine,
+// /admin/speech, the tables tts_conversions and tts_erasures, and the objects of
+// its bucket. Who speaks is a provider: voices inside this process, a program on this machine,
 // or a configured server.
 package speech
 

@@ -13,9 +13,13 @@ const reconcileBatch = 100
 
 // Reconcile finishes what a crash interrupted and returns how many conversions
 // that were. One whose record was written takes the outcome in it; any other
-// failed with code "interrupted" and keeps no sound. Call it before the first
-// request is served. It may be repeated after a fault.
+// failed with code "interrupted" and keeps no sound. Erasures that were begun
+// are completed. Call it before the first request is served. It may be repeated
+// after a fault.
 func (s *service) Reconcile(ctx context.Context) (int, error) {
+	if err := s.finishErasures(ctx, Filter{Everyone: true}); err != nil {
+		return 0, err
+	}
 	finished, after := 0, ""
 	for {
 		list, err := s.repository.ListUnfinished(ctx, after, reconcileBatch)

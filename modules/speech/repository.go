@@ -6,7 +6,7 @@ import "context"
 type Filter struct {
 	Everyone bool   // all users' and the anonymous ones; otherwise only UserID's
 	UserID   int64  // whose, unless Everyone
-	Text     string // only those whose text contains this, in any case; "" = all
+	Text     string // only those whose text contains this, ASCII letters of either case; "" = all
 }
 
 // Repository keeps the rows of conversions. Times come back in UTC with
@@ -29,6 +29,15 @@ type Repository interface {
 	// absent is a NotFound fault; one that has its outcome is a Conflict fault
 	// and keeps it.
 	Finish(ctx context.Context, c Conversion) error
-	// Delete removes the conversion. An absent one is a NotFound fault.
-	Delete(ctx context.Context, id string) error
+	// BeginErasure replaces the conversion by an erasure in one step and returns
+	// it, or the erasure that stands for it already; else a NotFound fault.
+	BeginErasure(ctx context.Context, id string) (Erasure, error)
+	// FindErasure returns the unfinished erasure of a conversion, or a NotFound
+	// fault.
+	FindErasure(ctx context.Context, id string) (Erasure, error)
+	// ListErasures returns at most limit erasures of whom the filter names,
+	// whatever their text, in order of id, beginning after the given id.
+	ListErasures(ctx context.Context, filter Filter, after string, limit int) ([]Erasure, error)
+	// FinishErasure forgets an erasure. One that is gone is no error.
+	FinishErasure(ctx context.Context, id string) error
 }

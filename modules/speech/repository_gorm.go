@@ -108,17 +108,6 @@ func (r *gormRepository) Finish(ctx context.Context, c Conversion) error {
 	return database.Fault(err)
 }
 
-func (r *gormRepository) Delete(ctx context.Context, id string) error {
-	err := r.db.Write(ctx, func(tx *gorm.DB) error {
-		done := tx.Where("id = ?", id).Delete(&conversionRow{})
-		if done.Error == nil && done.RowsAffected == 0 {
-			return notFound()
-		}
-		return done.Error
-	})
-	return database.Fault(err)
-}
-
 // conversionRow is a row of tts_conversions. What has no value yet is NULL.
 type conversionRow struct {
 	ID              string `gorm:"primaryKey"`

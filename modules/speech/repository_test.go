@@ -80,18 +80,75 @@ func TestRepositoryDoesNotFindWhatIsAbsent(t *testing.T) {
 		absent := newConversion(testTime, nil)
 		_, find := repo.Find(t.Context(), absent.ID)
 		for name, err := range map[string]error{
-			"find": find, "delete": repo.Delete(t.Context(), absent.ID), "finish": repo.Finish(t.Context(), absent),
+			"find": find, "erase": errorOf(repo.BeginErasure(t.Context(), absent.ID)), "find erasure": errorOf(repo.FindErasure(t.Context(), absent.ID)), "finish": repo.Finish(t.Context(), absent),
 		} {
 			if !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 		mustCreate(t, repo, absent)
-		if err := repo.Delete(t.Context(), absent.ID); err != nil {
+		if _, err := repo.BeginErasure(t.Context(), absent.ID); err != nil {
 			t.Error(err)
 		}
 		if _, err := repo.Find(t.Context(), absent.ID); !fault.Is(err, fault.NotFound) {
-			t.Errorf("find after delete: %v", err)
+			t.Errorf("find after it was erased: %v", err)
+		}
+	})
+}
+
+func errorOf(_ Erasure, err error) error { return err }
+
+func TestRepositoryErasesInOneStepAndRemembersUntilTheEnd(t *testing.T) {
+	eachRepository(t, func(t *testing.T, repo Repository) {
+		first, second := newConversion(testTime, owner(1)), newConversion(testTime.Add(time.Second), nil)
+		for _, c := range []Conversion{first, second} {
+			mustCreate(t, repo, c)
+		}
+		second.Status, second.Failure = StatusFailed, &Failure{Code: "x"}
+		if err := repo.Finish(t.Context(), second); err != nil {
+			t.Fatal(err)
+		}
+		want := []Erasure{{ID: first.ID, UserID: owner(1), Processing: true}, {ID: second.ID}}
+		for range 2 { // the second time it stands already
+			for _, erasure := range want {
+				got, err := repo.BeginErasure(t.Context(), erasure.ID)
+				if diff := cmp.Diff(erasure, got); diff != "" || err != nil {
+					t.Errorf("%v (-want +got):\n%s", err, diff)
+				}
+				found, err := repo.FindErasure(t.Context(), erasure.ID)
+				if diff := cmp.Diff(erasure, found); diff != "" || err != nil {
+					t.Errorf("%v (-want +got):\n%s", err, diff)
+				}
+			}
+		}
+		if err := repo.Finish(t.Context(), first); !fault.Is(err, fault.NotFound) {
+			t.Errorf("finish after it was erased: %v", err)
+		}
+		for name, list := range map[string]struct {
+			filter Filter
+			after  string
+			limit  int
+			want   []Erasure
+		}{
+			"everyone's":   {Filter{Everyone: true}, "", 10, want},
+			"the first":    {Filter{Everyone: true}, "", 1, want[:1]},
+			"the rest":     {Filter{Everyone: true}, first.ID, 10, want[1:]},
+			"one user's":   {Filter{UserID: 1}, "", 10, want[:1]},
+			"nobody's":     {Filter{}, "", 10, []Erasure{}},
+			"a stranger's": {Filter{UserID: 2}, "", 10, []Erasure{}},
+		} {
+			got, err := repo.ListErasures(t.Context(), list.filter, list.after, list.limit)
+			if diff := cmp.Diff(list.want, got); diff != "" || err != nil {
+				t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+			}
+		}
+		for range 2 {
+			if err := repo.FinishErasure(t.Context(), first.ID); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := repo.BeginErasure(t.Context(), first.ID); !fault.Is(err, fault.NotFound) {
+			t.Errorf("after the end: %v", err)
 		}
 	})
 }
@@ -257,7 +314,7 @@ func TestRepositoryWritesNothingForAContextThatEnded(t *testing.T) {
 		done := kept
 		done.Status = StatusFailed
 		for name, err := range map[string]error{
-			"create": repo.Create(ended, never), "finish": repo.Finish(ended, done), "delete": repo.Delete(ended, kept.ID),
+			"create": repo.Create(ended, never), "finish": repo.Finish(ended, done), "erase": errorOf(repo.BeginErasure(ended, kept.ID)),
 		} {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v", name, err)

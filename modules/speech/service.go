@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -29,6 +30,8 @@ type service struct {
 	logger     *slog.Logger
 	now        func() time.Time
 	newID      func(time.Time) string
+
+	inFlight sync.Map // ids this process is at work on
 }
 
 // Generate speaks a text and returns the completed conversion. Nothing is
@@ -47,6 +50,8 @@ func (s *service) Generate(ctx context.Context, r Request) (Conversion, error) {
 	}
 	c.planned(ctx, ways[0])
 	usage.Update(ctx, func(f *usage.Figures) { f.ObjectID, f.InputBytes = c.ID, int64(len(c.Text)) })
+	s.inFlight.Store(c.ID, true)
+	defer s.inFlight.Delete(c.ID)
 	if err := s.repository.Create(ctx, c); err != nil {
 		return Conversion{}, err
 	}
