@@ -104,6 +104,22 @@ func TestConcurrentLoginsWithAnOldHashAllSucceed(t *testing.T) {
 	})
 }
 
+// The work of hashing grows with the password, and a request may be larger than
+// any password that was ever accepted.
+func TestAPasswordAboveTheBoundNeverMatches(t *testing.T) {
+	hasher, long := newHasher(), strings.Repeat("x", maxPasswordBytes+1)
+	for _, password := range []string{long, long[1:]} {
+		hash, err := hasher.hash(t.Context(), password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		match, _, err := hasher.verify(t.Context(), password, hash)
+		if match != (len(password) <= maxPasswordBytes) || err != nil {
+			t.Errorf("%d bytes: match %v, %v", len(password), match, err)
+		}
+	}
+}
+
 func TestUnusableHashesAreRefusedWithoutWork(t *testing.T) {
 	hasher := newHasher()
 	for name, hash := range map[string]logging.Secret{
