@@ -27,11 +27,9 @@ import (
 	"llmhist/platform/web"
 )
 
-// TestMain fails when a goroutine outlives the App it belongs to. GORM's cache
-// of prepared statements keeps one that it offers no way to end.
+// TestMain fails when a goroutine outlives the App it belongs to.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"),
 		goleak.Cleanup(func(code int) {
 			if compiledDir != "" {
 				_ = os.RemoveAll(compiledDir)

@@ -217,10 +217,14 @@ func checkAcknowledged(p *process, token string, images map[string]bool, answers
 		}
 	}
 	for message, session := range answers {
+		var kept object
 		for _, stored := range list(p.json("GET", "/chat/sessions/"+session, token, nil, 200)["messages"]) {
-			if stored["id"] == message && (stored["status"] != "completed" || stored["content"] == "") {
-				p.t.Fatalf("acknowledged answer %s is %v", message, stored)
+			if stored["id"] == message {
+				kept = stored
 			}
+		}
+		if kept["status"] != "completed" || kept["content"] == "" {
+			p.t.Fatalf("acknowledged answer %s is %v", message, kept)
 		}
 	}
 }

@@ -36,11 +36,7 @@ func Conforms(document *huma.OpenAPI, op *huma.Operation, status int, contentTyp
 		return fmt.Errorf("%s: status %d: body is not JSON: %w", op.OperationID, status, err)
 	}
 	result := &huma.ValidateResult{}
-	schema := media.Schema
-	if kind == "application/problem+json" {
-		return nil // problems carry members of their own
-	}
-	huma.Validate(document.Components.Schemas, schema, huma.NewPathBuffer([]byte("body"), 4), huma.ModeReadFromServer, value, result)
+	huma.Validate(document.Components.Schemas, media.Schema, huma.NewPathBuffer([]byte("body"), 4), huma.ModeReadFromServer, value, result)
 	if len(result.Errors) > 0 {
 		return fmt.Errorf("%s: status %d: %v", op.OperationID, status, result.Errors)
 	}

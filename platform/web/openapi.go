@@ -41,6 +41,7 @@ func (r *Router) OpenAPI(about About) *huma.OpenAPI {
 		},
 	}
 	problem := registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	registry.SchemaFromRef(problem.Ref).AdditionalProperties = true // extension members, RFC 9457 section 3.2
 	seen := map[string]bool{}
 	for _, route := range r.routes {
 		if route.Hidden {
