@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"llmhist/config"
@@ -32,14 +31,17 @@ import (
 )
 
 // App is the whole machine: every store, every module, one router. Read Open
-// from top to bottom to see how it is put together.
+// and the three functions under it to see how it is put together.
 type App struct {
 	config config.Config
 	logger *slog.Logger
 
-	lock     *datadir.Lock
-	listener net.Listener
-	db       *database.DB
+	lock         *datadir.Lock
+	listener     net.Listener
+	db           *database.DB
+	signer       *blob.Signer
+	imageBucket  blob.Bucket
+	speechBucket blob.Bucket
 
 	auth      *auth.Module
 	chat      *chat.Module
@@ -63,87 +65,98 @@ func Open(ctx context.Context, cfg config.Config, logger *slog.Logger) (_ *App, 
 		}
 	}()
 
-	// Stores.
+	for _, step := range []func(context.Context) error{a.openStores, a.openModules, a.openFrontDoor} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *App) openStores(ctx context.Context) (err error) {
 	if err := a.openDataDirectory(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := a.listen(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if a.db, err = openDatabase(ctx, cfg, logger, true); err != nil {
-		return nil, err
+	if a.db, err = openDatabase(ctx, a.config, a.logger, true); err != nil {
+		return err
 	}
 	a.onClose(func(context.Context) error { return a.db.Close() })
-	signer, imageBucket, speechBucket, err := a.openBuckets()
-	if err != nil {
-		return nil, err
-	}
+	return a.openBuckets()
+}
 
-	// Modules. Each meets the others only through the functions given here.
-	if a.auth, err = openAuth(ctx, cfg, a.db, logger, a.eraseUser); err != nil {
-		return nil, err
+// openModules builds the modules. Each meets the others only through the
+// functions given to it here.
+func (a *App) openModules(ctx context.Context) (err error) {
+	cfg := a.config
+	if a.auth, err = openAuth(ctx, cfg, a.db, a.logger, a.eraseUser); err != nil {
+		return err
 	}
 	if a.analytics, err = analytics.New(cfg.Analytics, analytics.Deps{
-		Repository: analytics.NewRepository(a.db), Logger: logger, CountUsers: a.countUsers,
+		Repository: analytics.NewRepository(a.db), Logger: a.logger, CountUsers: a.countUsers,
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	a.onClose(a.analytics.Close)
 	if a.image, err = image.New(cfg.ImageConfig(), image.Deps{
-		DB: a.db, Bucket: imageBucket, Logger: logger, Now: uid.Now, NewID: uid.New,
+		DB: a.db, Bucket: a.imageBucket, Logger: a.logger, Now: uid.Now, NewID: uid.New,
 	}); err != nil {
-		return nil, err
+		return err
 	}
+	a.onClose(func(context.Context) error { a.image.Close(); return nil })
 	if a.speech, err = speech.New(cfg.SpeechConfig(), speech.Deps{
-		DB: a.db, Bucket: speechBucket, Logger: logger, Now: uid.Now, NewID: uid.New,
+		DB: a.db, Bucket: a.speechBucket, Logger: a.logger, Now: uid.Now, NewID: uid.New,
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	a.onClose(a.speech.Close)
 	if a.chat, err = chat.New(cfg.ChatConfig(), chat.Deps{
-		DB: a.db, Docs: documentation, Logger: logger, Now: uid.Now, NewID: uid.New,
+		DB: a.db, Docs: documentation, Logger: a.logger, Now: uid.Now, NewID: uid.New,
 	}); err != nil {
-		return nil, err
+		return err
 	}
+	a.onClose(func(context.Context) error { a.chat.Close(); return nil })
+	return nil
+}
 
-	a.onClose(func(context.Context) error { a.chat.Close(); a.image.Close(); return nil })
-
-	// Front door: one chain for every route, outermost first.
+// openFrontDoor makes one chain of middleware for every route, outermost first,
+// and mounts the routes.
+func (a *App) openFrontDoor(context.Context) error {
 	metrics := a.newMetrics()
-	e := web.NewEcho(logger, cfg.TrustedPrefixes())
+	e := web.NewEcho(a.logger, a.config.TrustedPrefixes())
 	router := web.NewRouter(e)
 	e.Use(
 		web.RequestID(),
 		metrics.Middleware(),
-		web.AccessLog(logger),
-		web.SecurityHeaders(strings.HasPrefix(cfg.Public.URL, "https://")),
-		web.CORS(cfg.CORS.Origins),
+		web.AccessLog(a.logger),
+		web.SecurityHeaders(strings.HasPrefix(a.config.Public.URL, "https://")),
+		web.CORS(a.config.CORS.Origins),
 		a.analytics.Record(),
 		web.Recover(),
 		web.Timeout(),
 		web.Identify(a.auth.Authenticate),
 		web.BodyLimit(),
 		web.RequireAccess(),
-		ratelimit.Middleware(ratelimit.NewLocal(time.Now), cfg.Rules(), logger),
+		ratelimit.Middleware(ratelimit.NewLocal(time.Now), a.config.Rules(), a.logger),
 		web.Guard(a.chargeQuota),
 	)
-
-	// Routes.
 	a.auth.Mount(router)
 	a.chat.Mount(router)
 	a.image.Mount(router)
 	a.speech.Mount(router)
 	a.analytics.Mount(router)
-	blob.Mount(router, signer, imageBucket, speechBucket)
-	a.operations = operations.New(version, cfg.Metrics.Token, metrics, a.logCheck,
+	blob.Mount(router, a.signer, a.imageBucket, a.speechBucket)
+	a.operations = operations.New(version, a.config.Metrics.Token, metrics, a.logCheck,
 		operations.Check{Name: "database", Ask: a.db.Ping},
-		operations.Check{Name: "images", Ask: bucketCheck(imageBucket)},
-		operations.Check{Name: "speech", Ask: bucketCheck(speechBucket)},
+		operations.Check{Name: "images", Ask: bucketCheck(a.imageBucket)},
+		operations.Check{Name: "speech", Ask: bucketCheck(a.speechBucket)},
 	)
 	a.operations.Mount(router)
 	mountPages(router)
 	a.handler, a.router = e, router
-	return a, a.operations.Publish(router, about(a.PublicURL()))
+	return a.operations.Publish(router, about(a.PublicURL()))
 }
 
 // Serve finishes what an earlier process left undone, answers requests until
@@ -252,20 +265,20 @@ func openAuth(ctx context.Context, cfg config.Config, db *database.DB, logger *s
 }
 
 // openBuckets opens one bucket per service and the signer of their links.
-func (a *App) openBuckets() (signer *blob.Signer, images, speech blob.Bucket, err error) {
+func (a *App) openBuckets() error {
 	secret, err := datadir.Secret(a.config.Data.Dir, "links.key")
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
-	signer = blob.NewSigner(secret, a.PublicURL, a.config.Links.ExpiresIn, time.Now)
+	a.signer = blob.NewSigner(secret, a.PublicURL, a.config.Links.ExpiresIn, time.Now)
 	root := filepath.Join(a.config.Data.Dir, "objects")
-	if images, err = blob.OpenDirectory(root, a.config.S3.Bucket, signer); err != nil {
-		return nil, nil, nil, fmt.Errorf("open the image store: %w", err)
+	if a.imageBucket, err = blob.OpenDirectory(root, a.config.S3.Bucket, a.signer); err != nil {
+		return fmt.Errorf("open the image store: %w", err)
 	}
-	if speech, err = blob.OpenDirectory(root, a.config.S3.SpeechBucket, signer); err != nil {
-		return nil, nil, nil, fmt.Errorf("open the speech store: %w", err)
+	if a.speechBucket, err = blob.OpenDirectory(root, a.config.S3.SpeechBucket, a.signer); err != nil {
+		return fmt.Errorf("open the speech store: %w", err)
 	}
-	return signer, images, speech, nil
+	return nil
 }
 
 // eraseUser removes what a user owns in every module. It may be called again
@@ -291,69 +304,6 @@ func (a *App) chargeQuota(ctx context.Context, route *web.Route) error {
 		return nil
 	}
 	return a.auth.ChargeQuota(ctx, identity.From(ctx), route.Service)
-}
-
-// reconcile finishes or fails what a crash interrupted.
-func (a *App) reconcile(ctx context.Context) error {
-	for name, reconcile := range map[string]func(context.Context) (int, error){
-		"chat": a.chat.Reconcile, "image": a.image.Reconcile, "speech": a.speech.Reconcile,
-	} {
-		count, err := reconcile(ctx)
-		if err != nil {
-			return fmt.Errorf("finish interrupted %s requests: %w", name, err)
-		}
-		if count > 0 {
-			a.logger.Info("interrupted requests were settled", "service", name, "count", count)
-		}
-	}
-	return nil
-}
-
-func (a *App) firstAdmin(ctx context.Context) error {
-	if a.config.Admin.Email == "" {
-		return nil
-	}
-	created, err := a.auth.EnsureFirstAdmin(ctx, a.config.Admin.Email, a.config.Admin.Password.Reveal())
-	if err != nil {
-		return fmt.Errorf("make the first admin from ADMIN_EMAIL: %w", err)
-	}
-	if created {
-		a.logger.Info("the first admin was made from ADMIN_EMAIL")
-	}
-	return nil
-}
-
-// sweepEvery is how often what has expired is removed.
-const sweepEvery = 5 * time.Minute
-
-// startBackground starts the work that goes on beside the requests. It ends
-// with ctx.
-func (a *App) startBackground(ctx context.Context) *sync.WaitGroup {
-	var group sync.WaitGroup
-	for name, sweep := range map[string]func(context.Context) error{
-		"accounts": a.auth.Sweep, "analytics": a.pruneEvents,
-	} {
-		group.Go(func() {
-			ticker := time.NewTicker(sweepEvery)
-			defer ticker.Stop()
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-ticker.C:
-				}
-				if err := sweep(ctx); err != nil && ctx.Err() == nil {
-					a.logger.Warn("sweep failed; it is tried again in five minutes", "of", name, "cause", err)
-				}
-			}
-		})
-	}
-	return &group
-}
-
-func (a *App) pruneEvents(ctx context.Context) error {
-	_, err := a.analytics.Prune(ctx)
-	return err
 }
 
 func (a *App) newMetrics() *operations.Metrics {
