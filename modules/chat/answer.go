@@ -21,7 +21,7 @@ const (
 	// request is over.
 	storeDeadline = 30 * time.Second
 	// historyBatch and maxHistoryBatches bound how much of a session is read
-	// for one prompt.
+	// for one prompt. A batch is even: it cuts no exchange in two.
 	historyBatch      = 20
 	maxHistoryBatches = 50
 )
@@ -173,11 +173,7 @@ func (s *service) promptFor(ctx context.Context, begin exchangeStart, maxTokens 
 		if !fit.add(exchanges(newestFirst)) || len(newestFirst) < historyBatch {
 			break
 		}
-		oldest := newestFirst[len(newestFirst)-1]
-		part.Before = oldest.Position
-		if oldest.Role == roleAssistant { // its question comes with the next batch
-			part.Before++
-		}
+		part.Before = newestFirst[len(newestFirst)-1].Position
 	}
 	return fit.prompt(), nil
 }

@@ -74,10 +74,12 @@ func TestHistoryKeepsTheSystemPromptAndTheNewestThatFits(t *testing.T) {
 		"no gap behind one that is too long": {"", dialogue(ok("a1"), ok(strings.Repeat("x", 4000)), ok("a3")), 200, 0, "u:q3 a:a3 u:now"},
 		"failed answers go with the question": {"", dialogue(ok("a1"), [2]string{statusFailed, "half"}, ok("a3")), 1000, 0,
 			"u:q1 a:a1 u:q3 a:a3 u:now"},
-		"a cancelled answer with text stays": {"", dialogue([2]string{statusCancelled, "half"}), 1000, 0, "u:q1 a:half u:now"},
-		"a cancelled one without goes":       {"", dialogue([2]string{statusCancelled, ""}), 1000, 0, "u:now"},
-		"one still processing goes":          {"", dialogue(ok("a1"), [2]string{statusProcessing, ""}), 1000, 0, "u:q1 a:a1 u:now"},
-		"an empty answer goes":               {"", dialogue([2]string{statusCompleted, ""}), 1000, 0, "u:now"},
+		"a cancelled answer with text stays":  {"", dialogue([2]string{statusCancelled, "half"}), 1000, 0, "u:q1 a:half u:now"},
+		"a cancelled one without goes":        {"", dialogue([2]string{statusCancelled, ""}), 1000, 0, "u:now"},
+		"one still processing goes":           {"", dialogue(ok("a1"), [2]string{statusProcessing, ""}), 1000, 0, "u:q1 a:a1 u:now"},
+		"an answer without its question goes": {"", append(dialogue(ok("a1"), ok("a2"))[:1], dialogue(ok("a1"))...), 1000, 0, "u:q1 a:a1 u:now"},
+		"a question is no other's answer's":   {"", append(dialogue(ok("a1"), ok("a2"))[:1], dialogue(ok("a1"))[1:]...), 1000, 0, "u:now"},
+		"an empty answer goes":                {"", dialogue([2]string{statusCompleted, ""}), 1000, 0, "u:now"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
