@@ -30,7 +30,7 @@ type making struct {
 func (s *service) carryOut(ctx context.Context, image Image, plan plan) (Image, error) {
 	began := time.Now()
 	var made making
-	err := s.ledger.WriteInput(ctx, image.ID, inputOf(image, plan.params.Model))
+	err := s.accept(ctx, image, plan.params.Model)
 	if err == nil {
 		made, err = s.make(ctx, &image, plan)
 	}
@@ -45,6 +45,14 @@ func (s *service) carryOut(ctx context.Context, image Image, plan plan) (Image, 
 		return Image{}, s.giveUp(ctx, image, made, err)
 	}
 	return s.finish(ctx, image)
+}
+
+// accept stores the parameters, also of a client that has left already: the
+// row exists, and with it a record will.
+func (s *service) accept(ctx context.Context, image Image, model string) error {
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	return s.ledger.WriteInput(detached, image.ID, inputOf(image, model))
 }
 
 // make asks the candidates in turn until one makes the picture. Only the

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -254,57 +255,6 @@ func TestTheNextProviderTakesOverOnlyWhereItMay(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeavesCancelsTheImage(t *testing.T) {
-	called := make(chan struct{})
-	u := serveUpstream(t, func(_ http.ResponseWriter, r *http.Request) {
-		close(called)
-		<-r.Context().Done()
-	})
-	f := start(t, u.as(typeOpenAI))
-	ctx, leave := context.WithCancel(identity.With(t.Context(), identity.Identity{UserID: 1}))
-	go func() {
-		<-called
-		leave()
-	}()
-	_, err := f.module.service.Generate(ctx, Params{Prompt: "x"})
-	var known *fault.Error
-	if !errors.As(err, &known) || known.Kind != fault.Cancelled {
-		t.Fatalf("got %v", err)
-	}
-	id, _ := known.Extra["id"].(string)
-	if record, row := f.record(id), f.row(id); record.Status != StatusCancelled || row.Status != StatusCancelled || record.Error.Code != "cancelled" {
-		t.Errorf("%+v\n%+v", record, row)
-	}
-	if lines := f.lines("users/1/"); len(lines) != 1 {
-		t.Errorf("lines %v", lines)
-	}
-}
-
-// leaving is a provider whose client goes away when the picture is there.
-type leaving struct {
-	provider
-	leave context.CancelFunc
-}
-
-func (l leaving) generate(ctx context.Context, task Task) (Output, error) {
-	defer l.leave()
-	return l.provider.generate(ctx, task)
-}
-
-func TestAClientThatLeavesAfterThePictureIsThereLosesNothing(t *testing.T) {
-	f := start(t, Config{})
-	ctx, leave := context.WithCancel(identity.With(t.Context(), identity.Identity{UserID: 1}))
-	made := f.module.service.router.models
-	made[0].provider = leaving{made[0].provider, leave}
-	image, err := f.module.service.Generate(ctx, Params{Prompt: "x", Size: "64x64"})
-	if err != nil || ctx.Err() == nil {
-		t.Fatalf("%v, left: %v", err, ctx.Err())
-	}
-	if row := f.row(image.ID); row.Status != StatusCompleted || f.record(image.ID).Status != StatusCompleted || len(f.read(image.Key)) == 0 {
-		t.Errorf("%+v", row)
-	}
-}
-
 // expiring is a context whose deadline passes when over is closed.
 type expiring struct {
 	context.Context
@@ -354,5 +304,32 @@ func TestWaitingForACoreEndsWithTheCaller(t *testing.T) {
 	cores.leave()
 	if _, err := (&local{cores: cores}).generate(t.Context(), Task{Size: Size{64, 64}}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestEveryCallGivesItsPlaceBack(t *testing.T) {
+	picture := answerBytes("image/png", pngBytes(t))
+	document := answerJSON(200, fmt.Sprintf(`{"data":[{"b64_json":%q}]}`, base64.StdEncoding.EncodeToString(pngBytes(t))))
+	for status, answers := range map[int]map[bool]http.HandlerFunc{
+		201: {true: document, false: picture},
+		503: {true: answerJSON(500, "{}"), false: answerJSON(500, "{}")},
+	} {
+		for prompt, kind := range map[string]string{"x": typePollinations, strings.Repeat("x", maxPathPrompt+1): typePollinations, "y": typeOpenAI} {
+			u := serveUpstream(t, func(w http.ResponseWriter, r *http.Request) { answers[r.Method == http.MethodPost](w, r) })
+			f := start(t, u.as(kind))
+			if made := f.do("POST", "/image/generate", testkit.User(1), map[string]any{"prompt": prompt}); made.Status != status {
+				t.Errorf("%d %s", made.Status, made.Body)
+			}
+			var api *imagesAPI
+			switch p := f.module.service.router.providers[0].(type) {
+			case *openAI:
+				api = p.api
+			case *pollinations:
+				api = p.api
+			}
+			if taken := len(api.caller.calls) + len(api.cores); taken != 0 {
+				t.Errorf("%d by %s: %d places are still taken", status, kind, taken)
+			}
+		}
 	}
 }
