@@ -29,10 +29,18 @@ func (c *Conversion) planned(ctx context.Context, u utterance) {
 	usage.Update(ctx, func(f *usage.Figures) { f.Provider, f.Model = c.Provider, c.Model })
 }
 
+// accept stores the parameters, also of a client that has left already: the
+// row exists, and with it a record will.
+func (s *service) accept(ctx context.Context, c Conversion) error {
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	return s.ledger.WriteInput(detached, c.ID, inputOf(c))
+}
+
 // make stores the parameters and asks the providers in turn until one speaks.
 // Only a provider's own failure leads to the next one.
 func (s *service) make(ctx context.Context, c *Conversion, ways []utterance) ([]byte, error) {
-	if err := s.ledger.WriteInput(ctx, c.ID, inputOf(*c)); err != nil {
+	if err := s.accept(ctx, *c); err != nil {
 		return nil, err
 	}
 	for i, way := range ways {

@@ -176,6 +176,33 @@ func TestClientThatLeavesIsRecordedAsCancelled(t *testing.T) {
 	}
 }
 
+// departed is a repository whose client goes away when the row is there.
+type departed struct {
+	Repository
+	leave context.CancelFunc
+}
+
+func (d departed) Create(ctx context.Context, c Conversion) error {
+	defer d.leave()
+	return d.Repository.Create(ctx, c)
+}
+
+func TestClientThatLeavesAtOnceLeavesItsParameters(t *testing.T) {
+	provider := newFake(t, "fake")
+	provider.serve = func(ctx context.Context, _ utterance) (recording, error) { return recording{}, ctx.Err() }
+	b := newBench(t, provider)
+	ctx, leave := context.WithCancel(as(t, 1))
+	b.service.repository = departed{b.service.repository, leave}
+	if _, err := b.service.Generate(ctx, ask("good morning")); !fault.Is(err, fault.Cancelled) {
+		t.Fatalf("got %v", err)
+	}
+	c := b.mustHaveFailed(t, StatusCancelled, "cancelled")
+	input, err := blob.ReadAll(t.Context(), b.bucket, history.InputKey(c.ID), 1<<20)
+	if err != nil || !bytes.Contains(input, []byte("good morning")) {
+		t.Errorf("input %s, %v", input, err)
+	}
+}
+
 func TestClientThatLeavesAfterTheSoundIsThereLosesNothing(t *testing.T) {
 	provider := newFake(t, "fake")
 	ctx, leave := context.WithCancel(as(t, 1))
