@@ -57,6 +57,7 @@ func TestReconcile(t *testing.T) {
 			line(t, b, c)
 		}, completed},
 		"after the record of a failure": {func(t *testing.T, b *bench, c Conversion) { record(t, b, failed(c)) }, failed},
+		"after the line of a failure":   {func(t *testing.T, b *bench, c Conversion) { record(t, b, failed(c)); line(t, b, c) }, failed},
 		"after a failure with sound":    {func(t *testing.T, b *bench, c Conversion) { media(t, b, c); record(t, b, failed(c)) }, failed},
 		"a record without its sound":    {func(t *testing.T, b *bench, c Conversion) { record(t, b, completed(c)) }, nil},
 		"a damaged record":              {func(t *testing.T, b *bench, c Conversion) { write(t, b, history.RecordKey(c.ID), []byte("{")) }, nil},
