@@ -101,7 +101,11 @@ func TestSweepRemovesWhatIsOver(t *testing.T) {
 	if err := h.Sweep(t.Context()); err != nil || rows("quota_usage") != 1 || rows("sessions") != 2 {
 		t.Fatalf("too early: %v", err)
 	}
-	h.clock.Advance(29*24*time.Hour + time.Second)
+	h.clock.Advance(28 * 24 * time.Hour)
+	if err := h.Sweep(t.Context()); err != nil || rows("sessions") != 2 {
+		t.Fatalf("an expired session is remembered for a week: %v", err)
+	}
+	h.clock.Advance(24*time.Hour + time.Second)
 	if err := h.Sweep(t.Context()); err != nil || rows("quota_usage") != 0 || rows("sessions") != 0 {
 		t.Fatalf("left over: %d counts, %d sessions (%v)", rows("quota_usage"), rows("sessions"), err)
 	}

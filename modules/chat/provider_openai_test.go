@@ -112,6 +112,7 @@ func TestAnAnswerIsReadInEveryShapeItComesIn(t *testing.T) {
 		"another choice is not ours":    {replay(200, sseType, chunk("Hi!")+"data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"no\"}}]}\n\n"+stopChunk+doneEvent), "Hi!", stopped},
 		"an empty data line":            {replay(200, sseType, "data:\n\n"+chunk("Hi!")+stopChunk+doneEvent), "Hi!", stopped},
 		"a reason that is none":         {replay(200, sseType, chunk("Hi!")+"data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"<b>!</b>\"}]}\n\n"+doneEvent), "Hi!", stopped},
+		"usage of nothing is no figure": {replay(200, jsonType, `{"choices":[{"message":{"content":"Hi!"}}],"usage":{"prompt_tokens":0,"completion_tokens":0}}`), "Hi!", stopped},
 		"negative usage is not counted": {replay(200, jsonType, `{"choices":[{"message":{"content":"Hi!"}}],"usage":{"prompt_tokens":-1,"completion_tokens":5}}`), "Hi!", stopped},
 	}
 	for name, c := range cases {
