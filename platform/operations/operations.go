@@ -109,8 +109,8 @@ func (m *Module) guardMetrics(r *http.Request) error {
 	if m.token == "" {
 		return fault.NotFoundf("Metrics are off. Set METRICS_TOKEN and send it as a bearer token.")
 	}
-	given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if subtle.ConstantTimeCompare([]byte(given), []byte(m.token.Reveal())) != 1 {
+	given, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !bearer || subtle.ConstantTimeCompare([]byte(given), []byte(m.token.Reveal())) != 1 {
 		return fault.New(fault.Unauthenticated, "metrics_token_required", "Send METRICS_TOKEN as 'Authorization: Bearer …'.")
 	}
 	return nil

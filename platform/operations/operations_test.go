@@ -1,0 +1,107 @@
+package operations_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"llmhist/platform/logging"
+	"llmhist/platform/operations"
+	"llmhist/platform/testkit"
+	"llmhist/platform/web"
+)
+
+// rig serves the operations routes with one dependency whose state is broken.
+type rig struct {
+	module  *operations.Module
+	handler http.Handler
+	broken  error
+	logged  []string
+}
+
+func newRig(t *testing.T, token logging.Secret) *rig {
+	t.Helper()
+	r := &rig{}
+	metrics := operations.NewMetrics()
+	r.module = operations.New("v1", token, metrics,
+		func(_ context.Context, check string, err error) { r.logged = append(r.logged, check+": "+err.Error()) },
+		operations.Check{Name: "store", Ask: func(context.Context) error { return r.broken }})
+	e := web.NewEcho(testkit.Logger(), nil)
+	router := web.NewRouter(e)
+	e.Use(metrics.Middleware(), web.AccessLog(testkit.Logger()))
+	r.module.Mount(router)
+	if err := r.module.Publish(router, web.About{Title: "Test", ServerURL: "http://test.invalid"}); err != nil {
+		t.Fatal(err)
+	}
+	r.handler = e
+	return r
+}
+
+func (r *rig) get(method, path, authorization string) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(method, path, nil)
+	request.Header.Set("Authorization", authorization)
+	recorder := httptest.NewRecorder()
+	r.handler.ServeHTTP(recorder, request)
+	return recorder
+}
+
+func TestReadinessFollowsTheProcessAndItsDependencies(t *testing.T) {
+	r := newRig(t, "")
+	expect := func(status int, state string) {
+		t.Helper()
+		got := r.get("GET", "/readyz", "")
+		if got.Code != status || !strings.Contains(got.Body.String(), `"status":"`+state+`"`) {
+			t.Errorf("%d %s, want %d %s", got.Code, got.Body, status, state)
+		}
+		if strings.Contains(got.Body.String(), "10.0.0.7") {
+			t.Errorf("the answer tells the cause: %s", got.Body)
+		}
+	}
+	expect(503, "starting")
+	r.module.SetReady()
+	expect(200, "ready")
+	r.broken = errors.New("dial 10.0.0.7: refused")
+	expect(503, "degraded")
+	if len(r.logged) != 1 || r.logged[0] != "store: dial 10.0.0.7: refused" {
+		t.Errorf("logged %q", r.logged)
+	}
+	if got := r.get("GET", "/healthz", ""); got.Code != 200 {
+		t.Errorf("the process is alive, but /healthz says %d", got.Code)
+	}
+	r.broken = nil
+	expect(200, "ready")
+	r.module.SetDraining()
+	expect(503, "draining")
+}
+
+func TestMetricsHaveNoLabelThatAClientChooses(t *testing.T) {
+	r := newRig(t, "token")
+	r.get("GET", "/chosen-by-a-client", "")
+	r.get("BREW", "/healthz", "")
+	r.get("GET", "/healthz?also=chosen", "")
+	page := r.get("GET", "/metrics", "Bearer token").Body.String()
+	for _, chosen := range []string{"chosen", "BREW"} {
+		if strings.Contains(page, chosen) {
+			t.Errorf("the metrics hold %q", chosen)
+		}
+	}
+	for _, want := range []string{`method="any",route="unmatched",status="404"`, `method="any",route="unmatched",status="405"`, `method="GET",route="/healthz",status="200"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the metrics miss %s", want)
+		}
+	}
+}
+
+func TestMetricsNeedTheWholeToken(t *testing.T) {
+	for authorization, want := range map[string]int{"Bearer token": 200, "": 401, "Bearer toke": 401, "Bearer token2": 401, "Basic token": 401, "token": 401} {
+		if got := newRig(t, "token").get("GET", "/metrics", authorization); got.Code != want {
+			t.Errorf("%q: %d, want %d", authorization, got.Code, want)
+		}
+	}
+	if got := newRig(t, "").get("GET", "/metrics", "Bearer "); got.Code != 404 {
+		t.Errorf("without a token there are no metrics, but %d", got.Code)
+	}
+}
