@@ -2,6 +2,8 @@ package speech
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"llmhist/platform/blob"
 	"llmhist/platform/history"
 	"llmhist/platform/testkit"
 )
@@ -52,6 +55,36 @@ func TestGenerateAnswersAsTheContractSays(t *testing.T) {
 	delete(read, "audio_url")
 	if diff := cmp.Diff(want, read); again.Status != http.StatusOK || diff != "" || again.Header.Get("Location") != "" {
 		t.Errorf("read later: %d (-want +got):\n%s", again.Status, diff)
+	}
+}
+
+func TestTheDocumentsSayWhatTheRowSays(t *testing.T) {
+	b := newBench(t, newFake(t, "fake"))
+	server := testkit.Serve(t, b.Mount)
+	id := generate(t, server, testkit.User(1), "Good morning.")
+	read := func(key string) map[string]any {
+		data, err := blob.ReadAll(t.Context(), b.bucket, key, 1<<20)
+		document := map[string]any{}
+		if err := errors.Join(err, json.Unmarshal(data, &document)); err != nil {
+			t.Fatal(err)
+		}
+		return document
+	}
+	answer := server.Do("GET", "/speech/"+id, testkit.User(1), nil).JSON(t)
+	want := maps.Clone(answer)
+	delete(want, "audio_url") // signed links expire
+	want["s3_bucket"] = "speech-test"
+	record := read(history.RecordKey(id))
+	want["updated_at"] = record["updated_at"]
+	if diff := cmp.Diff(want, record); diff != "" {
+		t.Errorf("record.json (-want +got):\n%s", diff)
+	}
+	input := map[string]any{"request_id": answer["metadata"].(map[string]any)["request_id"]}
+	for _, name := range []string{"id", "user_id", "text", "language", "voice", "model", "speed", "format", "created_at"} {
+		input[name] = answer[name]
+	}
+	if diff := cmp.Diff(input, read(history.InputKey(id))); diff != "" {
+		t.Errorf("input.json (-want +got):\n%s", diff)
 	}
 }
 
