@@ -107,6 +107,7 @@ func TestInspectMP3(t *testing.T) {
 		"Info of a file cut off":       {slices.Concat(music.xing(t, "Info", 191, 576, 1030), music.frames(t, 10)), 10, music10},
 		"VBRI":                         {slices.Concat(vbri, music.frames(t, 10)), 10, music10},
 		"two files joined":             {bytes.Repeat(slices.Concat(id3v2(50), music.xing(t, "Xing", 5, 576, 576), music.frames(t, 5)), 2), 10, music10},
+		"one frame and a tag, twice":   {bytes.Repeat(slices.Concat(music.frame(t), id3v2(50)), 2), 2, span(2304, 44100)},
 		"only the first has a Xing":    {slices.Concat(music.xing(t, "Xing", 4, 576, 576), music.frames(t, 10)), 10, music10},
 		"parts of two sample rates":    {slices.Concat(google.frames(t, 10), music.frames(t, 10)), 20, 240*ms + music10},
 		"garbage between frames":       {slices.Concat(google.frames(t, 5), garbage, google.frames(t, 5)), 10, 240 * ms},
