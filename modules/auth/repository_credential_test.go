@@ -72,6 +72,7 @@ func TestASessionNeedsTheVerifiedPassword(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantCode(t, s.sessions.CreateSession(ctx, sessionOf(ann, "d", noon), "h2", 5), "password_changed")
+		wantCode(t, s.keys.CreateKey(ctx, keyOf(ann, "late"), 5), "not_found")
 		if list, err := s.sessions.ListSessions(ctx, ann.ID, noon); err != nil || list == nil || len(list) != 0 {
 			t.Errorf("a disabled account keeps no session: %v %v", list, err)
 		}

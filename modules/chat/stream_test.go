@@ -274,6 +274,23 @@ func TestASessionDeletedDuringAnAnswerStaysDeleted(t *testing.T) {
 	}
 }
 
+// hasty is a repository in which somebody else is always faster to delete.
+type hasty struct{ repository }
+
+func (h hasty) DeleteSession(ctx context.Context, userID int64, id string) error {
+	if err := h.repository.DeleteSession(ctx, userID, id); err != nil {
+		return err
+	}
+	return h.repository.DeleteSession(ctx, userID, id)
+}
+
+func TestAnErasureGoesOnWhereSomebodyElseDeletes(t *testing.T) {
+	f := serve(t, Config{}, echoing("fake", "m"))
+	f.say(t, alice, map[string]any{"message": "hi"})
+	f.module.service.repository = hasty{f.module.service.repository}
+	must(t, f.module.EraseUser(t.Context(), 1))
+}
+
 func TestWhatAnAnswerConsumedIsAccountedFor(t *testing.T) {
 	cases := map[string]struct {
 		provider *scripted
