@@ -46,7 +46,7 @@ func (e *UnsupportedError) Is(target error) bool { return target == ErrNotImage 
 
 // Limits bound what Normalize accepts; zero fields take the defaults.
 type Limits struct {
-	MaxBytes  int64 // of the data
+	MaxBytes int64 // of the data
 	// MaxPixels is of width times height. Decoding takes up to 8 bytes for each
 	// pixel, and a progressive JPEG, whose coefficients are kept as 32 bits each,
 	// up to about 30.
