@@ -161,6 +161,10 @@ func TestProtected(t *testing.T) {
 			}
 		})
 	}
+	signIn := list(s.do("GET", "/auth/sessions", owner, nil).want(200)["sessions"])[0]["id"].(string)
+	s.do("DELETE", "/auth/sessions/"+signIn, other, nil).want(404)
+	s.do("DELETE", "/auth/sessions/"+signIn, admin, nil).want(404)
+	s.do("GET", "/users/me", owner, nil).want(200)
 	s.do("DELETE", "/chat/sessions/"+session, other, nil).want(404)
 	s.do("DELETE", "/chat/sessions/"+session, admin, nil).want(404)
 	s.do("DELETE", "/chat/sessions/"+session, owner, nil).want(204)

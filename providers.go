@@ -32,7 +32,7 @@ func plannedProviders(ctx context.Context, cfg config.Config) (map[string][]prov
 	if module, err := chat.New(cfg.ChatConfig(), chat.Deps{Docs: documentation}); err != nil {
 		faults["chat"] = err
 	} else {
-		lines["chat"] = providerLines(module.Models(), nil, nil)
+		lines["chat"] = append(providerLines(module.Models(), nil, nil), unusedKeys(cfg, module.Models())...)
 	}
 	if planned, err := cfg.ImageConfig().Describe(); err != nil {
 		faults["image"] = err
@@ -45,6 +45,23 @@ func plannedProviders(ctx context.Context, cfg config.Config) (map[string][]prov
 		lines["speech"] = providerLines(nil, nil, module.Describe(ctx))
 	}
 	return lines, faults
+}
+
+// unusedKeys names keys that are set but bring no provider into use: many shells
+// hold them for other programs, and nothing leaves this machine by accident.
+func unusedKeys(cfg config.Config, models []chat.Model) []providerLine {
+	used := map[string]bool{}
+	for _, model := range models {
+		used[model.Provider] = true
+	}
+	list := []providerLine{}
+	if cfg.OpenAI.APIKey != "" && !used["openai"] {
+		list = append(list, providerLine{"chat", "openai: not used", "OPENAI_API_KEY is set. To use it, set OPENAI_DEFAULT_MODEL too."})
+	}
+	if cfg.GitHub.Token != "" && !used["github"] {
+		list = append(list, providerLine{"chat", "github: not used", "GITHUB_TOKEN is set. " + chat.GitHubRetiredAdvice})
+	}
+	return list
 }
 
 func providerLines(models []chat.Model, images []image.ProviderStatus, speeches []speech.ProviderStatus) []providerLine {

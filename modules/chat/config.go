@@ -45,8 +45,9 @@ type Config struct {
 }
 
 // OpenAI configures the provider "openai": OpenAI itself or one service that
-// speaks its protocol. It is used when the key, or another base URL than
-// OpenAI's own, is set.
+// speaks its protocol. A key alone does not bring it into use, as many shells
+// hold one for other purposes: DefaultModel, or another base URL than OpenAI's
+// own, must be set too, or Providers name it.
 type OpenAI struct {
 	BaseURL      string         `mapstructure:"base_url"` // "" = DefaultOpenAIBaseURL
 	APIKey       logging.Secret `mapstructure:"api_key"`  // "" = none is sent
@@ -155,7 +156,7 @@ func (c Config) order() []string {
 	if len(names) > 0 {
 		return names
 	}
-	if c.OpenAI.APIKey != "" || other(c.OpenAI.BaseURL, DefaultOpenAIBaseURL) {
+	if c.OpenAI.DefaultModel != "" || other(c.OpenAI.BaseURL, DefaultOpenAIBaseURL) {
 		names = append(names, openAIName)
 	}
 	if c.GitHub.Token != "" && (other(c.GitHub.APIBase, DefaultGitHubAPIBase) || c.GitHub.DefaultModel != "") {

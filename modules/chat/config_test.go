@@ -19,6 +19,7 @@ func TestProvidersFollowTheConfiguration(t *testing.T) {
 	}{
 		"nothing set is the local guide":   {Config{}, []string{"local: [local/guide]"}},
 		"a key":                            {Config{OpenAI: openai}, []string{"openai: [gpt]"}},
+		"a key alone is somebody else's":   {Config{OpenAI: OpenAI{APIKey: testKey, BaseURL: DefaultOpenAIBaseURL}}, []string{"local: [local/guide]"}},
 		"a base URL without a key":         {Config{OpenAI: OpenAI{BaseURL: "http://127.0.0.1:11434/v1", DefaultModel: "gpt"}}, []string{"openai: [gpt]"}},
 		"OpenAI's own URL is not a setup":  {Config{OpenAI: OpenAI{BaseURL: DefaultOpenAIBaseURL}}, []string{"local: [local/guide]"}},
 		"a token with a base":              {Config{GitHub: GitHub{Token: testKey, APIBase: "http://127.0.0.1:1"}}, []string{"github: [openai/gpt-4o-mini]"}},
@@ -58,7 +59,7 @@ func TestABadConfigurationNamesTheKeyToChange(t *testing.T) {
 	}{
 		"an unknown provider":       {Config{Providers: []string{"nope"}}, `CHAT_PROVIDERS names "nope"`},
 		"a provider twice":          {Config{Providers: []string{"local", "local"}}, `CHAT_PROVIDERS names "local" twice`},
-		"openai without a model":    {Config{OpenAI: OpenAI{APIKey: testKey}}, "OPENAI_DEFAULT_MODEL is not set"},
+		"openai without a model":    {Config{OpenAI: OpenAI{APIKey: testKey, BaseURL: "http://127.0.0.1:1/v1"}}, "OPENAI_DEFAULT_MODEL is not set"},
 		"openai with a bad address": {Config{OpenAI: OpenAI{BaseURL: "127.0.0.1:80/v1", DefaultModel: "m"}}, "OPENAI_BASE_URL must be an address"},
 		"a file as an address":      {Config{OpenAI: OpenAI{BaseURL: "file:///etc/passwd", DefaultModel: "m"}}, "OPENAI_BASE_URL must be an address"},
 		"github without a token":    {Config{Providers: []string{"github"}}, "GITHUB_TOKEN is not set"},

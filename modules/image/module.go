@@ -60,7 +60,7 @@ func New(config Config, deps Deps) (*Module, error) {
 		return nil, err
 	}
 	return &Module{service: &service{
-		router: newRouter(providers), repository: &sqlRepository{db: deps.DB}, ledger: history.New(deps.Bucket, "image"),
+		router: newRouter(providers, len(config.Providers) > 0), repository: &sqlRepository{db: deps.DB}, ledger: history.New(deps.Bucket, "image"),
 		logger: deps.Logger, now: deps.Now, newID: deps.NewID,
 	}}, nil
 }

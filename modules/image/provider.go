@@ -86,10 +86,11 @@ func (c candidate) seed(task Task) *int64 {
 type router struct {
 	providers []provider  // in the operator's order
 	models    []candidate // of all providers, in that order
+	ordered   bool        // by the operator, so that one may stand in for another
 }
 
-func newRouter(providers []provider) *router {
-	r := &router{providers: providers}
+func newRouter(providers []provider, ordered bool) *router {
+	r := &router{providers: providers, ordered: ordered}
 	taken := map[string]bool{}
 	for _, p := range providers {
 		name := p.status().Name
@@ -106,13 +107,13 @@ func newRouter(providers []provider) *router {
 }
 
 // find returns who may serve a request for the model: for "" the default model
-// of every provider in order, of which all but the first are fallbacks; for a
-// name exactly one, or nothing.
+// of the first provider, followed, where the operator ordered them, by those of
+// the others as fallbacks; for a name exactly one, or nothing.
 func (r *router) find(model string) []candidate {
 	if model == "" {
 		var defaults []candidate
 		for _, c := range r.models {
-			if len(defaults) == 0 || defaults[len(defaults)-1].name != c.name {
+			if len(defaults) == 0 || r.ordered && defaults[len(defaults)-1].name != c.name {
 				defaults = append(defaults, c)
 			}
 		}
