@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -37,6 +38,7 @@ func serveCommand(load loader) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			log.SetOutput(io.Discard) // net/http prints bytes of servers there that are not for a log
 			app, err := Open(cmd.Context(), cfg, logger)
 			if err != nil {
 				return err

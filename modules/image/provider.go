@@ -178,13 +178,17 @@ func (g gate) enter(ctx context.Context) error {
 
 func (g gate) leave() { <-g }
 
+// maxSourcePixels is what a provider may send for one picture: four times the
+// largest that can be asked for, and what a small machine can decode.
+const maxSourcePixels = 4 * 2048 * 2048
+
 // convert turns what a provider sent into a PNG, one picture a core at a time.
 func convert(ctx context.Context, cores gate, provider string, data []byte) (picture.Picture, error) {
 	if err := cores.enter(ctx); err != nil {
 		return picture.Picture{}, err
 	}
 	defer cores.leave()
-	made, err := picture.Normalize(ctx, data, picture.Limits{})
+	made, err := picture.Normalize(ctx, data, picture.Limits{MaxPixels: maxSourcePixels})
 	switch {
 	case err == nil:
 		return made, nil
