@@ -6,8 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 export CGO_ENABLED ?= 0
-DATA_DIR ?= ./data
-URL      ?= http://127.0.0.1:8080
+URL      ?= http://127.0.0.1:$(or $(PORT),8080)
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO_FILES := $(shell git ls-files -co --exclude-standard '*.go' '*.sql' '*.md' '*.html' '*.css' go.mod go.sum)
 WEB_FILES := $(shell git ls-files -co --exclude-standard web/src web/vite web/index.html web/vite.config.ts web/tsconfig.json)
@@ -17,9 +16,8 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 .PHONY: run
-run: build ## set everything up and serve on http://127.0.0.1:8080
-	@mkdir -p $(DATA_DIR)
-	@LOG_FORMAT=$${LOG_FORMAT:-text} DATA_DIR=$(DATA_DIR) bin/llmhist serve 2>&1 | tee -i -a $(DATA_DIR)/llmhist.log
+run: build ## set everything up and serve, by default on http://127.0.0.1:8080
+	@umask 077; LOG_FORMAT=$${LOG_FORMAT:-text} bin/llmhist serve 2>&1 | tee -i -a bin/run.log
 
 .PHONY: build
 build: bin/llmhist ## build bin/llmhist: one static binary with the web page and the voices inside
@@ -63,8 +61,8 @@ test-protected: build ## test over real HTTP that nobody sees what is not theirs
 	go test -shuffle=on -run 'Protected' -v .
 
 .PHONY: demo
-demo: ## register, sign in, make an image, speak, chat and show the usage, against $(URL)
-	@DATA_DIR=$(DATA_DIR) go run ./tools/demo -url $(URL) -binary bin/llmhist
+demo: ## register, sign in, make an image, speak, chat and show the usage, against the running server
+	@go run ./tools/demo -url $(URL) -binary bin/llmhist
 
 .PHONY: bench
 bench: build ## measure the server; the last run is in docs/benchmarks.md
@@ -76,7 +74,7 @@ healthcheck: ## ask the running server whether it is ready
 
 .PHONY: logs
 logs: ## follow the log of make run, or of the systemd service
-	@if [ -f $(DATA_DIR)/llmhist.log ]; then exec tail -n 100 -F $(DATA_DIR)/llmhist.log; else exec journalctl -u llmhist -n 100 -f; fi
+	@if [ -f bin/run.log ]; then exec tail -n 100 -F bin/run.log; else exec journalctl -u llmhist -n 100 -f; fi
 
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck, tidy modules, web lint and type check

@@ -5,7 +5,9 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"reflect"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,7 +19,23 @@ var docsTemplate string
 //go:embed docs.css
 var docsCSS []byte
 
-var docsPage = template.Must(template.New("docs").Parse(docsTemplate))
+var docsPage = template.Must(template.New("docs").Funcs(template.FuncMap{"spans": spans}).Parse(docsTemplate))
+
+// span is a piece of text, in code type between backticks.
+type span struct {
+	Text string
+	Code bool
+}
+
+func spans(text string) []span {
+	list := []span{}
+	for i, piece := range strings.Split(text, "`") {
+		if piece != "" {
+			list = append(list, span{piece, i%2 == 1})
+		}
+	}
+	return list
+}
 
 type docsData struct {
 	Title, Version, Description, Server string
@@ -189,16 +207,33 @@ func sentence(text string, schema *huma.Schema) string {
 		parts = append(parts, text)
 	}
 	if len(schema.Enum) > 0 {
-		parts = append(parts, "One of "+strings.Trim(fmt.Sprint(schema.Enum...), "[]")+".")
+		values := make([]string, 0, len(schema.Enum))
+		for _, value := range schema.Enum {
+			values = append(values, plain(value))
+		}
+		parts = append(parts, "One of "+strings.Join(values, ", ")+".")
 	}
 	if schema.Minimum != nil && schema.Maximum != nil {
-		parts = append(parts, fmt.Sprintf("%v to %v.", *schema.Minimum, *schema.Maximum))
+		parts = append(parts, plain(*schema.Minimum)+" to "+plain(*schema.Maximum)+".")
 	}
 	if schema.MaxLength != nil {
 		parts = append(parts, fmt.Sprintf("At most %d characters.", *schema.MaxLength))
 	}
 	if schema.Default != nil {
-		parts = append(parts, fmt.Sprintf("Default %v.", schema.Default))
+		parts = append(parts, "Default "+plain(schema.Default)+".")
 	}
 	return strings.Join(parts, " ")
+}
+
+// plain writes a value as a reader expects it: what a pointer points to, and
+// numbers without exponents.
+func plain(value any) string {
+	v := reflect.ValueOf(value)
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if v.CanFloat() {
+		return strconv.FormatFloat(v.Float(), 'f', -1, 64)
+	}
+	return fmt.Sprint(v.Interface())
 }

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,15 +109,19 @@ func (b *binder) bindBody(r *http.Request, target reflect.Value, fields *fault.F
 	if err != nil {
 		return err
 	}
-	for name, value := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		in, known := b.body[name]
 		if !known {
-			fields.Add(name, "unknown_field", "is not a field of this request")
+			fields.Add(name, "unknown_field", "is not a field of this request; it takes "+b.fieldNames())
 			continue
 		}
-		setJSON(fields, in, target.FieldByIndex(in.index), value)
+		setJSON(fields, in, target.FieldByIndex(in.index), members[name])
 	}
 	return nil
+}
+
+func (b *binder) fieldNames() string {
+	return strings.Join(slices.Sorted(maps.Keys(b.body)), ", ")
 }
 
 // objectMembers parses data as exactly one JSON object in valid UTF-8.
@@ -129,7 +135,7 @@ func objectMembers(data []byte) (map[string]json.RawMessage, error) {
 	switch {
 	case errors.As(err, &syntax):
 		return nil, fault.New(fault.Malformed, "malformed_json",
-			fmt.Sprintf("The request body is not valid JSON: mistake near byte %d.", syntax.Offset))
+			fmt.Sprintf("The request body is not valid JSON: mistake near byte %d. Names and texts stand in double quotes; in a shell, put the whole body in single quotes.", syntax.Offset))
 	case err != nil, members == nil:
 		return nil, fault.New(fault.Malformed, "malformed_json", "The request body must be one JSON object.")
 	}

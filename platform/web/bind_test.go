@@ -52,9 +52,9 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 	}{
 		"a good request":        {`{"text":"a","count":1,"ratio":0.5,"yes":true,"nested":{"depth":2},"list":["x"]}`, 201, nil},
 		"null means absent":     {`{"text":"a","ratio":null}`, 201, nil},
-		"unknown field":         {`{"text":"a","txet":"b"}`, 422, []fault.Field{{Field: "txet", Code: "unknown_field", Message: "is not a field of this request"}}},
+		"unknown field":         {`{"text":"a","txet":"b"}`, 422, []fault.Field{{Field: "txet", Code: "unknown_field", Message: "is not a field of this request; it takes count, list, nested, ratio, text, yes"}}},
 		"unknown nested field":  {`{"text":"a","nested":{"deep":1}}`, 422, []fault.Field{{Field: "nested", Code: "invalid", Message: "is not acceptable: expected an object"}}},
-		"names keep their case": {`{"Text":"a"}`, 422, []fault.Field{{Field: "Text", Code: "unknown_field", Message: "is not a field of this request"}}},
+		"names keep their case": {`{"Text":"a"}`, 422, []fault.Field{{Field: "Text", Code: "unknown_field", Message: "is not a field of this request; it takes count, list, nested, ratio, text, yes"}}},
 		"wrong type":            {`{"text":1}`, 422, []fault.Field{{Field: "text", Code: "wrong_type", Message: "must be a string, not number"}}},
 		"fraction for integer":  {`{"text":"a","count":1.5}`, 422, []fault.Field{{Field: "count", Code: "wrong_type", Message: "must be a whole number, not number 1.5"}}},
 		"wrong nested type":     {`{"text":"a","nested":{"depth":"x"}}`, 422, []fault.Field{{Field: "nested.depth", Code: "wrong_type", Message: "must be a whole number, not string"}}},
@@ -118,6 +118,22 @@ func TestQueryValuesAreChecked(t *testing.T) {
 	}
 	if answer := server.Do("POST", "/things/7?number=3&other=1", testkit.Nobody, `{"text":"a"}`); answer.Status != 201 {
 		t.Errorf("%d %s", answer.Status, answer.Body)
+	}
+}
+
+func TestTheNameOfARouteIsNoIDOfAnother(t *testing.T) {
+	none := web.NoContent(func(context.Context, nothing) error { return nil })
+	server := testkit.Serve(t, func(router *web.Router) {
+		router.Add(
+			web.Route{Method: http.MethodPost, Path: "/things/make", Tag: "Test", Handler: none},
+			web.Route{Method: http.MethodGet, Path: "/things/:id", Tag: "Test", Handler: none},
+		)
+	})
+	if answer := server.Do("GET", "/things/make", testkit.Nobody, nil); answer.Status != 405 || answer.Header.Get("Allow") != "POST" {
+		t.Errorf("the name with another method is %d %v", answer.Status, answer.Header)
+	}
+	if answer := server.Do("GET", "/things/other", testkit.Nobody, nil); answer.Status != 204 {
+		t.Errorf("an id is %d", answer.Status)
 	}
 }
 

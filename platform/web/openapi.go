@@ -164,6 +164,9 @@ func describe(route *Route) string {
 	case Optional:
 		text += "\n\nWorks signed in or anonymously."
 	}
+	if route.Limit != "" {
+		text += "\n\nCounts against the request limit `" + route.Limit + "`; the RateLimit headers say what is left."
+	}
 	return strings.TrimSpace(text)
 }
 

@@ -7,6 +7,8 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -76,11 +78,30 @@ func NewRouter(e *echo.Echo) *Router {
 	r := &Router{echo: e, byPath: map[string]map[string]*Route{}}
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			c.Set(routerKey, r.byPath[c.Request().Method][c.Path()])
+			method, path := c.Request().Method, c.Request().URL.Path
+			if c.Path() != path { // a pattern matched: is this the name of a route that takes another method?
+				if allowed := r.methodsOf(path); len(allowed) > 0 {
+					c.Response().Header().Set(echo.HeaderAllow, strings.Join(allowed, ", "))
+					return echo.ErrMethodNotAllowed
+				}
+			}
+			c.Set(routerKey, r.byPath[method][c.Path()])
 			return next(c)
 		}
 	})
 	return r
+}
+
+// methodsOf returns the methods of the routes whose path is exactly this one.
+func (r *Router) methodsOf(path string) []string {
+	var methods []string
+	for method, routes := range r.byPath {
+		if routes[path] != nil {
+			methods = append(methods, method)
+		}
+	}
+	slices.Sort(methods)
+	return methods
 }
 
 // Add registers routes. A GET route answers HEAD too (RFC 9110 section 9.3.2):
