@@ -246,7 +246,7 @@ func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, m
 		defer cancel()
 		db, err = database.OpenPostgres(bounded, dsn, logger)
 	} else {
-		db, err = database.OpenSQLite(ctx, filepath.Join(cfg.Data.Dir, "llmhist.db"), logger)
+		db, err = database.OpenSQLite(ctx, cfg.SQLStore(), logger)
 	}
 	if err != nil || !migrate {
 		return db, err

@@ -20,7 +20,7 @@ import (
 )
 
 func adminCommand(load loader) *cobra.Command {
-	parent := &cobra.Command{Use: "admin", Short: "Manage accounts on this machine", Args: cobra.NoArgs}
+	parent := parentCommand("admin", "Manage accounts on this machine")
 	parent.AddCommand(createAdminCommand(load), promoteCommand(load), passwordCommand(load))
 	return parent
 }
@@ -39,11 +39,11 @@ other users of the machine could see.`,
 	email, file := emailFlag(cmd), passwordFlag(cmd)
 	name := cmd.Flags().String("name", "", "display name")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), *file)
+		password, err := readPassword(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(), *file)
 		if err != nil {
 			return err
 		}
-		return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
+		return withAccounts(cmd, load, true, func(ctx context.Context, accounts *auth.Module, where string) error {
 			user, err := accounts.CreateAdmin(ctx, *email, password, *name)
 			if fault.Is(err, fault.Conflict) {
 				return fmt.Errorf("%s has an account already: give it the role with llmhist admin promote --email %s", *email, *email)
@@ -51,7 +51,7 @@ other users of the machine could see.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "administrator %s was made with user id %d\n", user.Email, user.ID)
+			fmt.Fprintf(cmd.OutOrStdout(), "administrator %s was made with user id %d in %s\n", user.Email, user.ID, where)
 			return nil
 		})
 	}
@@ -66,7 +66,7 @@ func promoteCommand(load loader) *cobra.Command {
 	}
 	email := emailFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
+		return withAccounts(cmd, load, false, func(ctx context.Context, accounts *auth.Module, _ string) error {
 			user, err := accounts.PromoteUser(ctx, *email)
 			if err != nil {
 				return err
@@ -86,11 +86,11 @@ func passwordCommand(load loader) *cobra.Command {
 	}
 	email, file := emailFlag(cmd), passwordFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		password, err := readPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), *file)
+		password, err := readPassword(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr(), *file)
 		if err != nil {
 			return err
 		}
-		return withAccounts(cmd, load, func(ctx context.Context, accounts *auth.Module) error {
+		return withAccounts(cmd, load, false, func(ctx context.Context, accounts *auth.Module, _ string) error {
 			user, err := accounts.ResetPassword(ctx, *email, password)
 			if err != nil {
 				return err
@@ -114,9 +114,10 @@ func passwordFlag(cmd *cobra.Command) *string {
 	return cmd.Flags().String("password-file", "", "file whose first line is the password")
 }
 
-// withAccounts opens the accounts for one command.
-func withAccounts(cmd *cobra.Command, load loader, work func(ctx context.Context, accounts *auth.Module) error) error {
-	return withDatabase(cmd, load, true, func(ctx context.Context, cfg config.Config, db *database.DB) error {
+// withAccounts opens the accounts for one command and tells it which store they
+// are in. Where there is none yet it makes one if it may.
+func withAccounts(cmd *cobra.Command, load loader, create bool, work func(ctx context.Context, accounts *auth.Module, where string) error) error {
+	return withDatabase(cmd, load, databaseUse{create: create, migrate: true}, func(ctx context.Context, cfg config.Config, db *database.DB) error {
 		logger, err := logging.New(os.Stderr, "warn", cfg.Log.Format)
 		if err != nil {
 			return err
@@ -125,11 +126,11 @@ func withAccounts(cmd *cobra.Command, load loader, work func(ctx context.Context
 		if err != nil {
 			return err
 		}
-		return sayFault(work(ctx, accounts))
+		return sayFault(work(ctx, accounts, cfg.SQLStore()))
 	})
 }
 
-func readPassword(in io.Reader, prompts io.Writer, file string) (string, error) {
+func readPassword(ctx context.Context, in io.Reader, prompts io.Writer, file string) (string, error) {
 	if file != "" {
 		opened, err := os.Open(file)
 		if err != nil {
@@ -142,11 +143,11 @@ func readPassword(in io.Reader, prompts io.Writer, file string) (string, error) 
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
 		return firstLine(in)
 	}
-	first, err := askHidden(terminal, prompts, "Password: ")
+	first, err := askHidden(ctx, terminal, prompts, "Password: ")
 	if err != nil {
 		return "", err
 	}
-	second, err := askHidden(terminal, prompts, "Repeat it: ")
+	second, err := askHidden(ctx, terminal, prompts, "Repeat it: ")
 	if err != nil {
 		return "", err
 	}
@@ -156,12 +157,26 @@ func readPassword(in io.Reader, prompts io.Writer, file string) (string, error) 
 	return first, nil
 }
 
-func askHidden(terminal *os.File, prompts io.Writer, question string) (string, error) {
+// askHidden reads a line that is not shown. An interrupt gives the terminal its
+// echo back and ends the process, as reading cannot be given up otherwise.
+func askHidden(ctx context.Context, terminal *os.File, prompts io.Writer, question string) (string, error) {
+	state, err := term.GetState(int(terminal.Fd()))
+	if err != nil {
+		return "", err
+	}
+	defer context.AfterFunc(ctx, func() {
+		_ = term.Restore(int(terminal.Fd()), state)
+		fmt.Fprintln(prompts)
+		os.Exit(interrupted)
+	})()
 	fmt.Fprint(prompts, question)
 	answer, err := term.ReadPassword(int(terminal.Fd()))
 	fmt.Fprintln(prompts)
 	return string(answer), err
 }
+
+// interrupted is the exit code of a command that SIGINT ended.
+const interrupted = 130
 
 func firstLine(r io.Reader) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(r, 4096)).ReadString('\n')

@@ -72,12 +72,12 @@ func dataDirFlag(dir string) string {
 }
 
 func migrateCommand(load loader) *cobra.Command {
-	parent := &cobra.Command{Use: "migrate", Short: "Bring the database schema up to date, or show its state", Args: cobra.NoArgs}
+	parent := parentCommand("migrate", "Bring the database schema up to date, or show its state")
 	parent.AddCommand(
 		&cobra.Command{
 			Use: "up", Short: "Apply every pending migration", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return withDatabase(cmd, load, false, func(ctx context.Context, _ config.Config, db *database.DB) error {
+				return withDatabase(cmd, load, databaseUse{create: true}, func(ctx context.Context, _ config.Config, db *database.DB) error {
 					count, err := db.Migrate(ctx, migrations.Files)
 					if err != nil {
 						return err
@@ -90,7 +90,7 @@ func migrateCommand(load loader) *cobra.Command {
 		&cobra.Command{
 			Use: "status", Short: "List every migration and when it was applied", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return withDatabase(cmd, load, false, func(ctx context.Context, _ config.Config, db *database.DB) error {
+				return withDatabase(cmd, load, databaseUse{}, func(ctx context.Context, _ config.Config, db *database.DB) error {
 					list, err := db.Migrations(ctx, migrations.Files)
 					for _, one := range list {
 						state := "pending"
@@ -106,12 +106,29 @@ func migrateCommand(load loader) *cobra.Command {
 	return parent
 }
 
+// parentCommand groups commands; without one of them it shows its help.
+func parentCommand(name, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
+// databaseUse says what a command may do to the database it opens.
+type databaseUse struct {
+	create  bool // make it where there is none
+	migrate bool // bring its schema up to date
+}
+
 // withDatabase opens the configured database for one command. It works beside
 // a serving process: SQLite and PostgreSQL both take several.
-func withDatabase(cmd *cobra.Command, load loader, migrate bool, work func(context.Context, config.Config, *database.DB) error) error {
+func withDatabase(cmd *cobra.Command, load loader, use databaseUse, work func(context.Context, config.Config, *database.DB) error) error {
 	cfg, err := load(cmd)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(cfg.SQLStore()); !use.create && cfg.PostgresDSN() == "" && errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no database at %s: is --data-dir (DATA_DIR) that of the server?", cfg.SQLStore())
 	}
 	if err := datadir.Create(cfg.Data.Dir); err != nil {
 		return err
@@ -120,7 +137,7 @@ func withDatabase(cmd *cobra.Command, load loader, migrate bool, work func(conte
 	if err != nil {
 		return err
 	}
-	db, err := openDatabase(cmd.Context(), cfg, logger, migrate)
+	db, err := openDatabase(cmd.Context(), cfg, logger, use.migrate)
 	if err != nil {
 		return err
 	}

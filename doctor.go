@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -155,8 +154,7 @@ func checkPort(ctx context.Context, cfg config.Config) finding {
 }
 
 func checkDatabase(ctx context.Context, cfg config.Config) finding {
-	file := filepath.Join(cfg.Data.Dir, "llmhist.db")
-	if _, err := os.Stat(file); cfg.PostgresDSN() == "" && errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(cfg.SQLStore()); cfg.PostgresDSN() == "" && errors.Is(err, os.ErrNotExist) {
 		return finding{"database", good, "SQLite, made at first start", ""}
 	}
 	logger, err := logging.New(io.Discard, "error", "json")

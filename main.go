@@ -74,7 +74,7 @@ func commands() *cobra.Command {
 	config.Flags(root.PersistentFlags())
 	load := func(cmd *cobra.Command) (config.Config, error) { return config.Load(file, cmd.Flags()) }
 	serve := serveCommand(load)
-	root.RunE = serve.RunE
+	root.RunE, root.Version = serve.RunE, version
 	root.AddCommand(serve, migrateCommand(load), adminCommand(load), doctorCommand(load), healthcheckCommand(load), configCommand(load), versionCommand())
 	return root
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"llmhist/config"
@@ -22,7 +23,7 @@ type providerLine struct {
 // describeProviders lists the providers of every module, those that serve
 // requests naming no model first.
 func (a *App) describeProviders(ctx context.Context) []providerLine {
-	return providerLines(a.chat.Models(), a.image.Describe(), a.speech.Describe(ctx))
+	return slices.Concat(chatLines(a.chat.Describe()), imageLines(a.image.Describe()), speechLines(a.speech.Describe(ctx)))
 }
 
 // plannedProviders describes what a configuration asks for without opening any
@@ -32,27 +33,27 @@ func plannedProviders(ctx context.Context, cfg config.Config) (map[string][]prov
 	if module, err := chat.New(cfg.ChatConfig(), chat.Deps{Docs: documentation}); err != nil {
 		faults["chat"] = err
 	} else {
-		lines["chat"] = append(providerLines(module.Models(), nil, nil), unusedKeys(cfg, module.Models())...)
+		lines["chat"] = append(chatLines(module.Describe()), unusedKeys(cfg, module.Describe())...)
 	}
 	if planned, err := cfg.ImageConfig().Describe(); err != nil {
 		faults["image"] = err
 	} else {
-		lines["image"] = providerLines(nil, planned, nil)
+		lines["image"] = imageLines(planned)
 	}
 	if module, err := speech.New(cfg.SpeechConfig(), speech.Deps{Now: uid.Now}); err != nil {
 		faults["speech"] = err
 	} else {
-		lines["speech"] = providerLines(nil, nil, module.Describe(ctx))
+		lines["speech"] = speechLines(module.Describe(ctx))
 	}
 	return lines, faults
 }
 
 // unusedKeys names keys that are set but bring no provider into use: many shells
 // hold them for other programs, and nothing leaves this machine by accident.
-func unusedKeys(cfg config.Config, models []chat.Model) []providerLine {
+func unusedKeys(cfg config.Config, providers []chat.ProviderStatus) []providerLine {
 	used := map[string]bool{}
-	for _, model := range models {
-		used[model.Provider] = true
+	for _, provider := range providers {
+		used[provider.Name] = true
 	}
 	list := []providerLine{}
 	if cfg.OpenAI.APIKey != "" && !used["openai"] {
@@ -64,25 +65,29 @@ func unusedKeys(cfg config.Config, models []chat.Model) []providerLine {
 	return list
 }
 
-func providerLines(models []chat.Model, images []image.ProviderStatus, speeches []speech.ProviderStatus) []providerLine {
+func chatLines(providers []chat.ProviderStatus) []providerLine {
 	list := []providerLine{}
-	byProvider := map[string]int{}
-	for _, model := range models {
-		if at, seen := byProvider[model.Provider]; seen {
-			list[at].text += ", " + model.ID
-			continue
-		}
-		byProvider[model.Provider] = len(list)
-		line := providerLine{module: "chat", text: model.Provider + ": " + model.ID}
-		if model.Provider == "github" {
+	for _, status := range providers {
+		line := providerLine{module: "chat", text: sayProvider(status.Name, status.Models, status.Note)}
+		if status.Name == "github" {
 			line.problem = chat.GitHubRetiredAdvice
 		}
 		list = append(list, line)
 	}
-	for _, status := range images {
+	return list
+}
+
+func imageLines(providers []image.ProviderStatus) []providerLine {
+	list := []providerLine{}
+	for _, status := range providers {
 		list = append(list, providerLine{module: "image", text: sayProvider(status.Name, status.Models, status.Note)})
 	}
-	for _, status := range speeches {
+	return list
+}
+
+func speechLines(providers []speech.ProviderStatus) []providerLine {
+	list := []providerLine{}
+	for _, status := range providers {
 		line := providerLine{module: "speech", text: sayProvider(status.Name, status.Models, status.Note)}
 		if len(status.Models) == 0 {
 			line.problem = status.Note
@@ -95,7 +100,7 @@ func providerLines(models []chat.Model, images []image.ProviderStatus, speeches 
 func sayProvider(name string, models []string, note string) string {
 	text := fmt.Sprintf("%s: %s", name, strings.Join(models, ", "))
 	if note != "" {
-		text += " (" + note + ")"
+		text += " (" + strings.TrimSuffix(note, ".") + ")"
 	}
 	return text
 }

@@ -274,6 +274,15 @@ func (c Config) PostgresDSN() string {
 	return dsn.String()
 }
 
+// SQLStore names the SQL database without any secret: the SQLite file, or
+// PostgreSQL.
+func (c Config) SQLStore() string {
+	if c.PostgresDSN() != "" {
+		return "PostgreSQL"
+	}
+	return filepath.Join(c.Data.Dir, "llmhist.db")
+}
+
 // TrustedPrefixes returns the proxies whose X-Forwarded-For is believed.
 func (c Config) TrustedPrefixes() []netip.Prefix {
 	list, _ := web.ParsePrefixes(c.Trusted.Proxies) // checked by Validate

@@ -2,12 +2,15 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"llmhist/platform/logging"
 )
 
 // YAML returns the configuration as a file that Load would read, with every
@@ -37,7 +40,7 @@ func toYAML(v reflect.Value) (*yaml.Node, error) {
 		return node, nil
 	}
 	if d, ok := v.Interface().(time.Duration); ok {
-		node.SetString(d.String())
+		node.SetString(writeDuration(d))
 		return node, nil
 	}
 	switch v.Kind() {
@@ -69,4 +72,45 @@ func toYAML(v reflect.Value) (*yaml.Node, error) {
 	default:
 		return node, node.Encode(v.Interface())
 	}
+}
+
+// writeDuration writes whole days as 30d, as durationHook reads them.
+func writeDuration(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return d.String()
+}
+
+// refusePlaceholders refuses the *** that YAML writes for a secret: a file made
+// from it would otherwise send *** as a key.
+func (c Config) refusePlaceholders() error {
+	var faults []error
+	walk(reflect.ValueOf(c), "", func(key string, value reflect.Value) {
+		if holdsPlaceholder(value) {
+			faults = append(faults, fmt.Errorf("%s is ***, which stands for a secret that was not shown: put the secret itself there", EnvName(key)))
+		}
+	})
+	return errors.Join(faults...)
+}
+
+func holdsPlaceholder(v reflect.Value) bool {
+	switch {
+	case v.Type() == reflect.TypeFor[logging.Secret]():
+		return v.String() == "***"
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			if holdsPlaceholder(v.Index(i)) {
+				return true
+			}
+		}
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() && holdsPlaceholder(v.Field(i)) {
+				return true
+			}
+		}
+	}
+	return false
 }

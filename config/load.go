@@ -49,7 +49,7 @@ func Load(file string, flags *pflag.FlagSet) (Config, error) {
 	if err := v.UnmarshalExact(&c, viper.DecodeHook(decodeHook())); err != nil {
 		return Config{}, explain(err)
 	}
-	return c, c.Validate()
+	return c, errors.Join(c.refusePlaceholders(), c.Validate())
 }
 
 func readFile(v *viper.Viper, file string) error {

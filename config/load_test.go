@@ -148,7 +148,8 @@ func TestEveryFaultIsNamedAndNoSecretIsShown(t *testing.T) {
 		"an address with slashes": {"", map[string]string{"PUBLIC_URL": "https://h.example//"}, []string{"PUBLIC_URL"}},
 		"engines of a later release": {"", map[string]string{"MONGO_URI": "mongodb://u:hidden@h", "S3_ENDPOINT": "http://h", "REDIS_URL": "redis://:hidden@h"},
 			[]string{"MONGO_URI", "S3_ENDPOINT", "REDIS_URL"}},
-		"the wrong dialect": {"", map[string]string{"DATABASE_URL": "mysql://u:hidden@h/d"}, []string{"DATABASE_URL", "postgres://"}},
+		"placeholders of secrets": {"openai:\n  api_key: '***'\nchat:\n  upstreams:\n    - {name: x, base_url: 'http://h/v1', default_model: m, api_key: '***'}\n", nil, []string{"OPENAI_API_KEY is ***", "CHAT_UPSTREAMS is ***"}},
+		"the wrong dialect":       {"", map[string]string{"DATABASE_URL": "mysql://u:hidden@h/d"}, []string{"DATABASE_URL", "postgres://"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for key, value := range test.env {

@@ -92,6 +92,26 @@ func (m *Module) Mount(router *web.Router) {
 	)
 }
 
+// ProviderStatus describes a provider for the operator.
+type ProviderStatus struct {
+	Name   string
+	Models []string // its default first
+	Note   string   // what it is, or where prompts go
+}
+
+// Describe lists the providers in their order.
+func (m *Module) Describe() []ProviderStatus {
+	list := []ProviderStatus{}
+	for _, provider := range m.service.catalogue.providers {
+		note := "quotes llmhist's documentation, not a language model"
+		if remote, ok := provider.(interface{ Destination() string }); ok {
+			note = "sends prompts to " + remote.Destination()
+		}
+		list = append(list, ProviderStatus{Name: provider.Name(), Models: provider.Models(), Note: note})
+	}
+	return list
+}
+
 // Models lists the models in the order of their providers; the one that answers
 // by default has Default set.
 func (m *Module) Models() []Model { return m.service.catalogue.models() }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"llmhist/platform/fault"
@@ -47,6 +48,15 @@ func (p *openAI) Models() []string { return p.models }
 
 // Close ends idle connections.
 func (p *openAI) Close() { p.client.Close() }
+
+// Destination returns the host that prompts are sent to.
+func (p *openAI) Destination() string {
+	address, err := url.Parse(p.address)
+	if err != nil {
+		return "" // checked when it was configured
+	}
+	return address.Host
+}
 
 // Answer asks the service. The answer is read as what its content type says it
 // is, whether or not a stream was asked for: some servers know only one way.

@@ -143,7 +143,7 @@ func (m model) planVoice(r Request, u *utterance) []fault.Field {
 	switch {
 	case !speaks:
 		wrong = append(wrong, fault.Field{Field: "language", Code: "unsupported_language",
-			Message: fmt.Sprintf("%s cannot speak it; it speaks %s", m.id, someOf(m.languages))})
+			Message: fmt.Sprintf("%s cannot speak it; it speaks %s. GET /speech/voices lists what every model speaks", m.id, someOf(m.languages))})
 	case r.Voice != "" && exists && chosen.language != "" && !sameLanguage(chosen.language, spoken):
 		wrong = append(wrong, fault.Field{Field: "voice", Code: "voice_language_mismatch",
 			Message: fmt.Sprintf("speaks %s; leave language out or choose a voice for %s", chosen.language, language)})
