@@ -173,7 +173,10 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	defer func() { end(); background.Wait() }() // also when serving ends by itself
 	a.operations.SetReady()
 	ready()
-	stop := context.AfterFunc(ctx, a.operations.SetDraining)
+	stop := context.AfterFunc(ctx, func() {
+		a.operations.SetDraining()
+		a.logger.Info("stopping: open requests may finish", "at_most", web.DrainTime.String())
+	})
 	defer stop()
 	return web.Serve(ctx, a.listener, a.handler, a.logger)
 }

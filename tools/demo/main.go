@@ -163,7 +163,7 @@ func (w *walk) lists(user, binary string) error {
 	}
 	admin, err := w.signIn(email, password)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w\nThe admin was made in another data directory than the server's: give this command the server's DATA_DIR", err)
 	}
 	for who, token := range map[string]string{"admin": admin, "user": user} {
 		var page struct {
