@@ -3,6 +3,7 @@ package blob
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -154,8 +155,13 @@ func codeOf(err error) string {
 	return ""
 }
 
-// s3Fault gives an error of the store its kind. The cause, which the log sees,
-// holds the store's message but no header and no key.
+// answered is what the log learns of a store's error answer. Its message stays
+// out: it is whatever stood in the body, content of objects included.
+func answered(answer minio.ErrorResponse) error {
+	return fmt.Errorf("the object store answered %d, code %s, request %s", answer.StatusCode, oneLine(answer.Code), oneLine(answer.RequestID))
+}
+
+// s3Fault gives an error of the store its kind.
 func s3Fault(err error) error {
 	var known *fault.Error
 	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -165,20 +171,21 @@ func s3Fault(err error) error {
 	if !errors.As(err, &answer) {
 		return unavailable(err)
 	}
+	cause := answered(answer)
 	if answer.StatusCode == http.StatusInsufficientStorage {
 		answer.Code = "InsufficientStorage"
 	}
 	switch answer.Code {
 	case "NoSuchKey":
-		return fault.Wrap(err, fault.NotFound, "not_found", "There is no such object.")
+		return fault.Wrap(cause, fault.NotFound, "not_found", "There is no such object.")
 	case "PreconditionFailed", "ConditionalRequestConflict":
-		return fault.Wrap(err, fault.Conflict, "object_exists", "An object of this name exists already.")
+		return fault.Wrap(cause, fault.Conflict, "object_exists", "An object of this name exists already.")
 	case "EntityTooLarge", "MaxMessageLengthExceeded":
-		return fault.Wrap(err, fault.TooLarge, "object_too_large", "The content is larger than this store accepts.")
+		return fault.Wrap(cause, fault.TooLarge, "object_too_large", "The content is larger than this store accepts.")
 	case "InsufficientStorage", "XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "StorageFull", "TooManyObjects":
-		return fault.Wrap(err, fault.OutOfSpace, "storage_full", "The object store has no space left. Free some space or raise its quota and try again.")
+		return fault.Wrap(cause, fault.OutOfSpace, "storage_full", "The object store has no space left. Free some space or raise its quota and try again.")
 	}
-	return unavailable(err)
+	return unavailable(cause)
 }
 
 func unavailable(cause error) *fault.Error {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 
 	"llmhist/platform/fault"
 )
@@ -77,17 +78,25 @@ func (s *S3) hold(c *content, body io.Reader) error {
 		return err
 	}
 	if c.spool, err = os.CreateTemp(s.tempDir, "llmhist-put-*"); err != nil {
-		return diskFault(err)
+		return spoolFault(err)
 	}
 	// Where the system allows it the file has no name from here on, so that a
 	// crash leaves nothing; close removes it elsewhere.
 	_ = os.Remove(c.spool.Name())
 	c.size, err = io.Copy(c.spool, io.MultiReader(&head, body))
 	if err != nil && !errors.Is(err, errSource) {
-		err = diskFault(err)
+		err = spoolFault(err)
 	}
 	c.body = c.spool
 	return err
+}
+
+// spoolFault is a trouble with the directory for temporary files.
+func spoolFault(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fault.Wrap(err, fault.OutOfSpace, "storage_full", "The directory for temporary files has no space left. Free some disk space and try again.")
+	}
+	return fault.Wrap(err, fault.Unavailable, "storage_unavailable", "The directory for temporary files cannot be used right now. Try again shortly.")
 }
 
 func (c *content) close() {

@@ -255,9 +255,11 @@ func TestAReadThatHangsHalfWayEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = reader.Close() }()
-	time.Sleep(700 * time.Millisecond) // a slow reader is not a silent store
-	if _, err := io.ReadFull(reader, make([]byte, 1<<20)); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		time.Sleep(700 * time.Millisecond) // a slow reader is not a silent store
+		if _, err := io.ReadFull(reader, make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	proxy.set(mode{hang: true})
 	started := time.Now()
@@ -291,6 +293,8 @@ func TestAnswersOfTheStoreBecomeFaults(t *testing.T) {
 		started := time.Now()
 		if _, err := bucket.Put(t.Context(), key, strings.NewReader("x"), blob.PutOptions{}); !fault.Is(err, test.kind) || fault.CodeOf(err) != test.want {
 			t.Errorf("Put %d %s: %v", test.status, test.code, err)
+		} else if strings.Contains(err.Error(), "hidden") || !strings.Contains(err.Error(), test.code) {
+			t.Errorf("%d %s goes to the log as %v", test.status, test.code, err)
 		}
 		if err := bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("x")); !fault.Is(err, test.kind) || fault.CodeOf(err) != test.want {
 			t.Errorf("AppendLine %d %s: %v", test.status, test.code, err)
@@ -301,6 +305,26 @@ func TestAnswersOfTheStoreBecomeFaults(t *testing.T) {
 	}
 	gate.change(func(*http.Response) error { return nil })
 	works(t, bucket)
+}
+
+func TestAPassingTroubleIsNotSeen(t *testing.T) {
+	gate, options := newGateway(t)
+	bucket := prepared(t, options)
+	for name, call := range everyCall(t.Context(), bucket) {
+		if name == "PutIfAbsent" {
+			continue // is not repeated: it would find its own object
+		}
+		var calls atomic.Int32
+		gate.change(func(response *http.Response) error {
+			if calls.Add(1) == 1 {
+				response.StatusCode = http.StatusServiceUnavailable
+			}
+			return nil
+		})
+		if err := call(); err != nil || calls.Load() < 2 {
+			t.Errorf("%s: %v after %d calls", name, err, calls.Load())
+		}
+	}
 }
 
 func TestALineWhoseAnswerWasLostIsThereOnce(t *testing.T) {

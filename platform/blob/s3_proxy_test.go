@@ -199,7 +199,6 @@ func newGateway(t *testing.T) (*gateway, blob.S3Options) {
 			return nil
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-		BufferPool:   nil,
 	}
 	server := httptest.NewServer(proxy)
 	t.Cleanup(transport.CloseIdleConnections)
@@ -213,7 +212,7 @@ func (g *gateway) change(alter func(*http.Response) error) { g.alter.Store(&alte
 // answers makes the gateway answer writes with an S3 error.
 func (g *gateway) answers(status int, code string) {
 	g.change(func(response *http.Response) error {
-		body := "<?xml version=\"1.0\"?><Error><Code>" + code + "</Code><Message>no</Message></Error>"
+		body := "<?xml version=\"1.0\"?><Error><Code>" + code + "</Code><Message>hidden words</Message></Error>"
 		_ = response.Body.Close()
 		response.StatusCode = status
 		response.Header = http.Header{"Content-Type": {"application/xml"}}

@@ -181,8 +181,9 @@ func (r *s3Reader) drop() {
 
 // readFault tells an object that was replaced or removed while it was read.
 func readFault(err error) error {
-	if code := codeOf(err); code == "PreconditionFailed" || code == "NoSuchKey" {
-		return fault.Wrap(err, fault.Conflict, "object_changed", "The object was changed while it was read. Read it again.")
+	var answer minio.ErrorResponse
+	if errors.As(err, &answer) && (answer.Code == "PreconditionFailed" || answer.Code == "NoSuchKey") {
+		return fault.Wrap(answered(answer), fault.Conflict, "object_changed", "The object was changed while it was read. Read it again.")
 	}
 	return s3Fault(err)
 }
