@@ -1,19 +1,13 @@
 package blob
 
-import (
-	"maps"
-	"slices"
-)
-
-// BusyKeys returns the keys whose lines have been taken up to be written.
-func BusyKeys(s *S3) []string {
+// Waiting returns how many changes to the lines of key wait for the one being
+// made, -1 when none is.
+func Waiting(s *S3, key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	busy := map[string]bool{}
-	for key, queue := range s.queues {
-		if len(queue.waiting) == 0 {
-			busy[key] = true
-		}
+	queue, busy := s.queues[key]
+	if !busy {
+		return -1
 	}
-	return slices.Collect(maps.Keys(busy))
+	return len(queue.waiting)
 }

@@ -198,12 +198,11 @@ func TestALineWhoseCallerLeftBeforeItsTurnIsNotWritten(t *testing.T) {
 	proxy.set(mode{hang: true})
 	first := make(chan error, 1)
 	go func() { first <- bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("begun")) }()
-	for !strings.Contains(waitingFor(t, bucket), "there/day.jsonl") {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, func() bool { return blob.Waiting(bucket, "there/day.jsonl") == 0 })
 	ctx, cancel := context.WithCancel(t.Context())
 	second := make(chan error, 1)
 	go func() { second <- bucket.AppendLine(ctx, "there/day.jsonl", []byte("taken back")) }()
+	until(t, func() bool { return blob.Waiting(bucket, "there/day.jsonl") == 1 })
 	cancel()
 	if err := <-second; !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -220,9 +219,14 @@ func TestALineWhoseCallerLeftBeforeItsTurnIsNotWritten(t *testing.T) {
 	}
 }
 
-// waitingFor returns the keys whose lines are being written.
-func waitingFor(_ *testing.T, bucket *blob.S3) string {
-	return strings.Join(blob.BusyKeys(bucket), " ")
+// until waits for what another goroutine is about to do.
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come to that")
+		}
+	}
 }
 
 func TestAnInterruptedReadGoesOnWhereItWas(t *testing.T) {

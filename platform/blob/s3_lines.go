@@ -97,25 +97,34 @@ func (s *S3) takeBack(queue *lineQueue, change *lineChange) bool {
 // ends when there are none. Each round is bounded, so it always ends.
 func (s *S3) makeChanges(key string, queue *lineQueue) {
 	var seen *lines
-	var err error
 	for {
-		s.mu.Lock()
-		batch := queue.waiting
-		queue.waiting = nil
+		batch := s.takeWaiting(key, queue)
 		if len(batch) == 0 {
-			delete(s.queues, key)
-			s.mu.Unlock()
 			return
 		}
-		s.mu.Unlock()
-		if errors.Is(err, errSilent) {
-			finish(batch, err) // they have waited long enough too
-			err = nil
-			continue
+		var err error
+		if seen, err = s.changeLines(key, batch, seen); errors.Is(err, errSilent) {
+			// Those who came meanwhile have waited for the same silence.
+			s.mu.Lock()
+			batch = append(batch, queue.waiting...)
+			queue.waiting = nil
+			s.mu.Unlock()
 		}
-		seen, err = s.changeLines(key, batch, seen)
 		finish(batch, err)
 	}
+}
+
+// takeWaiting takes the changes that wait, and ends the queue when there are
+// none.
+func (s *S3) takeWaiting(key string, queue *lineQueue) []*lineChange {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	batch := queue.waiting
+	queue.waiting = nil
+	if len(batch) == 0 {
+		delete(s.queues, key)
+	}
+	return batch
 }
 
 func finish(batch []*lineChange, err error) {
