@@ -39,6 +39,9 @@ type App struct {
 	lock         *datadir.Lock
 	listener     net.Listener
 	db           *database.DB
+	documents    *database.Mongo // nil = db keeps chats and events
+	limiter      ratelimit.Limiter
+	redis        *ratelimit.Redis // nil = limits are counted in the process
 	signer       *blob.Signer
 	imageBucket  blob.Bucket
 	speechBucket blob.Bucket
@@ -84,7 +87,13 @@ func (a *App) openStores(ctx context.Context) (err error) {
 		return err
 	}
 	a.onClose(func(context.Context) error { return a.db.Close() })
-	return a.openBuckets()
+	if err := a.openDocuments(ctx); err != nil {
+		return err
+	}
+	if err := a.openLimiter(ctx); err != nil {
+		return err
+	}
+	return a.openBuckets(ctx)
 }
 
 // openModules builds the modules. Each meets the others only through the
@@ -95,7 +104,7 @@ func (a *App) openModules(ctx context.Context) (err error) {
 		return err
 	}
 	if a.analytics, err = analytics.New(cfg.Analytics, analytics.Deps{
-		Repository: analytics.NewRepository(a.db), Logger: a.logger, CountUsers: a.countUsers,
+		Repository: a.eventRepository(), Logger: a.logger, CountUsers: a.countUsers,
 	}); err != nil {
 		return err
 	}
@@ -113,7 +122,7 @@ func (a *App) openModules(ctx context.Context) (err error) {
 	}
 	a.onClose(a.speech.Close)
 	if a.chat, err = chat.New(cfg.ChatConfig(), chat.Deps{
-		DB: a.db, Docs: documentation, Logger: a.logger, Now: uid.Now, NewID: uid.New,
+		DB: a.db, Documents: a.documents, Docs: documentation, Logger: a.logger, Now: uid.Now, NewID: uid.New,
 	}); err != nil {
 		return err
 	}
@@ -139,7 +148,7 @@ func (a *App) openFrontDoor(context.Context) error {
 		web.Identify(a.auth.Authenticate),
 		web.BodyLimit(),
 		web.RequireAccess(),
-		ratelimit.Middleware(ratelimit.NewLocal(time.Now), a.config.Rules(), a.logger),
+		ratelimit.Middleware(a.limiter, a.config.Rules(), a.logger),
 		web.Guard(a.chargeQuota),
 	)
 	a.auth.Mount(router)
@@ -149,9 +158,7 @@ func (a *App) openFrontDoor(context.Context) error {
 	a.analytics.Mount(router)
 	blob.Mount(router, a.signer, a.imageBucket, a.speechBucket)
 	a.operations = operations.New(version, a.config.Metrics.Token, metrics, a.logCheck,
-		operations.Check{Name: "database", Ask: a.db.Ping},
-		operations.Check{Name: "images", Ask: bucketCheck(a.imageBucket)},
-		operations.Check{Name: "speech", Ask: bucketCheck(a.speechBucket)},
+		a.checks()...,
 	)
 	a.operations.Mount(router)
 	mountPages(router)
@@ -267,21 +274,71 @@ func openAuth(ctx context.Context, cfg config.Config, db *database.DB, logger *s
 	})
 }
 
-// openBuckets opens one bucket per service and the signer of their links.
-func (a *App) openBuckets() error {
+// openDocuments connects to the document store where one is configured.
+func (a *App) openDocuments(ctx context.Context) (err error) {
+	if a.config.Mongo.URI == "" {
+		return nil
+	}
+	if a.documents, err = database.OpenMongo(ctx, a.config.Mongo.URI, a.config.Mongo.DBName, a.logger); err != nil {
+		return err
+	}
+	a.onClose(a.documents.Close)
+	return nil
+}
+
+// openLimiter connects to the shared counter of limits where one is configured.
+func (a *App) openLimiter(ctx context.Context) (err error) {
+	if a.config.Redis.URL == "" {
+		a.limiter = ratelimit.NewLocal(time.Now)
+		return nil
+	}
+	if a.redis, err = ratelimit.OpenRedis(ctx, a.config.Redis.URL, a.logger); err != nil {
+		return err
+	}
+	a.limiter = a.redis
+	a.onClose(func(context.Context) error { return a.redis.Close() })
+	return nil
+}
+
+// openBuckets opens one bucket per service, in the object store or the data
+// directory, and the signer of the directory's links.
+func (a *App) openBuckets(ctx context.Context) error {
 	secret, err := datadir.Secret(a.config.Data.Dir, "links.key")
 	if err != nil {
 		return err
 	}
 	a.signer = blob.NewSigner(secret, a.PublicURL, a.config.Links.ExpiresIn, time.Now)
-	root := filepath.Join(a.config.Data.Dir, "objects")
-	if a.imageBucket, err = blob.OpenDirectory(root, a.config.S3.Bucket, a.signer); err != nil {
+	if a.imageBucket, err = a.openBucket(ctx, a.config.S3.Bucket); err != nil {
 		return fmt.Errorf("open the image store: %w", err)
 	}
-	if a.speechBucket, err = blob.OpenDirectory(root, a.config.S3.SpeechBucket, a.signer); err != nil {
+	if a.speechBucket, err = a.openBucket(ctx, a.config.S3.SpeechBucket); err != nil {
 		return fmt.Errorf("open the speech store: %w", err)
 	}
 	return nil
+}
+
+func (a *App) openBucket(ctx context.Context, name string) (blob.Bucket, error) {
+	s3 := a.config.S3
+	if s3.Endpoint == "" {
+		return blob.OpenDirectory(filepath.Join(a.config.Data.Dir, "objects"), name, a.signer)
+	}
+	bucket, err := blob.OpenS3(ctx, blob.S3Options{
+		Endpoint: s3.Endpoint, AccessKey: s3.AccessKey.Reveal(), SecretKey: s3.SecretKey, Region: s3.Region,
+		Bucket: name, PublicURL: s3.PublicURL, LinkLife: a.config.Links.ExpiresIn, TempDir: a.config.Data.Dir,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.onClose(func(context.Context) error { bucket.Close(); return nil })
+	return bucket, nil
+}
+
+// eventRepository returns where events and their sums are kept.
+func (a *App) eventRepository() analytics.Repository {
+	if a.documents != nil {
+		return analytics.NewMongoRepository(a.documents)
+	}
+	return analytics.NewRepository(a.db)
 }
 
 // eraseUser removes what a user owns in every module. It may be called again

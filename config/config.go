@@ -230,18 +230,19 @@ func (c Config) Validate() error {
 	return errors.Join(append(faults, c.validateStores(), c.AuthConfig().Validate(), c.Analytics.Validate())...)
 }
 
-// validateStores checks the engines. Those that this release does not have yet
-// are refused, so that nobody believes data to be where it is not.
+// validateStores checks how the engines are named. Whether they answer is found
+// out when they are opened.
 func (c Config) validateStores() error {
 	var faults []error
-	absent := func(set bool, key, instead string) {
-		if set {
-			faults = append(faults, fmt.Errorf("%s is set, but this release %s: unset it", key, instead))
-		}
+	if c.S3.Endpoint != "" && (c.S3.AccessKey == "" || c.S3.SecretKey == "") {
+		faults = append(faults, errors.New("S3_ENDPOINT needs S3_ACCESS_KEY and S3_SECRET_KEY too"))
 	}
-	absent(c.Mongo.URI != "", "MONGO_URI", "keeps chats and events in the SQL database")
-	absent(c.S3.Endpoint != "", "S3_ENDPOINT", "keeps objects in the data directory")
-	absent(c.Redis.URL != "", "REDIS_URL", "counts limits in the process")
+	if c.S3.Endpoint == "" && c.S3.PublicURL != "" {
+		faults = append(faults, errors.New("S3_PUBLIC_URL is set without S3_ENDPOINT"))
+	}
+	if c.Mongo.URI != "" && c.Mongo.DBName == "" {
+		faults = append(faults, errors.New("MONGO_DB_NAME must not be empty"))
+	}
 	if c.Database.URL != "" && c.Database.Host != "" {
 		faults = append(faults, errors.New("DATABASE_URL and DATABASE_HOST are both set: keep one"))
 	}
