@@ -3,6 +3,7 @@
 # addresses in the environment, and stops them. Installs what is missing from
 # Debian's packages when run as root; fails when a server cannot be had.
 set -euo pipefail
+tools=$(cd "$(dirname "$0")" && pwd)
 
 postgres_bin() { find /usr/lib/postgresql -path '*/bin/initdb' -printf '%h\n' 2>/dev/null | sort -V | tail -n 1; }
 
@@ -38,4 +39,4 @@ port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); pr
 
 cd "$OLDPWD"
 export TEST_DATABASE_URL="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
-"$@"
+"$tools/s3server.sh" "$@"

@@ -1,6 +1,6 @@
 // Package blob keeps objects: the durable history of requests and what they
 // made. A Bucket is one named space of keys. The directory engine is the
-// embedded default.
+// embedded default, the S3 engine keeps the same keys in an object store.
 package blob
 
 import (
@@ -18,19 +18,24 @@ import (
 type Object struct {
 	Key         string
 	Size        int64
-	ContentType string
-	SHA256      string // hex; set by Put
-	ModifiedAt  time.Time
+	ContentType string // from the key's extension
+	// SHA256 is the hash of the content in hex, as kept with the object. Put
+	// always sets it, List never. Open and Stat leave it empty when the store
+	// has none: a file system without extended attributes, a copy made without
+	// them, an object written by other tools, a file that lines were added to.
+	SHA256     string
+	ModifiedAt time.Time
 }
 
 // PutOptions says how to store an object.
 type PutOptions struct {
-	ContentType string // "" = from the key's extension
+	ContentType string // what an object store is told; "" = from the key's extension
 	IfAbsent    bool   // Conflict fault with code "object_exists" instead of replacing
-	MaxBytes    int64  // TooLarge fault beyond it; 0 = unlimited
+	MaxBytes    int64  // TooLarge fault beyond it; 0 = what the store takes (S3: 5 GiB)
 }
 
-// Reader is an open object. Close it.
+// Reader is an open object. Content that replaces the object meanwhile never
+// mixes in: the reader goes on with what it opened, or fails. Close it.
 type Reader interface {
 	io.ReadSeekCloser
 	Object() Object
@@ -43,7 +48,8 @@ type Reader interface {
 type Bucket interface {
 	// Name returns the bucket's name as it appears in URLs and records.
 	Name() string
-	// Put stores body completely or not at all. It is durable on return.
+	// Put stores body completely or not at all. It is durable on return. After
+	// an Unavailable fault a store across a network may have it nevertheless.
 	Put(ctx context.Context, key string, body io.Reader, options PutOptions) (Object, error)
 	// Open returns the object for reading from any position.
 	Open(ctx context.Context, key string) (Reader, error)
@@ -51,15 +57,20 @@ type Bucket interface {
 	Stat(ctx context.Context, key string) (Object, error)
 	// Delete removes the object. An absent object is no error.
 	Delete(ctx context.Context, key string) error
-	// List returns up to limit objects whose keys start with prefix and sort
-	// after the key "after", in key order.
+	// List returns up to limit (at least 1) objects whose keys start with prefix
+	// and sort after the key "after", in key order, without their hashes.
 	List(ctx context.Context, prefix, after string, limit int) ([]Object, error)
 	// AppendLine adds line and a newline to the object, creating it when
 	// absent. Lines of concurrent callers, of other processes too, are all
-	// kept whole. It is durable on return.
+	// kept whole. It is durable on return. After an Unavailable fault a store
+	// across a network may have the line nevertheless, so a repeated line is
+	// possible and a lost one is not.
 	AppendLine(ctx context.Context, key string, line []byte) error
 	// RemoveLines rewrites the object without the lines that drop reports. An
-	// absent object is no error. It never loses a line appended meanwhile.
+	// absent object is no error. It never loses a line appended meanwhile, for
+	// which drop may be asked about a line again, on another goroutine, and an
+	// object store keeps an empty object where no line stays: it cannot delete
+	// on a condition. A directory removes the file.
 	RemoveLines(ctx context.Context, key string, drop func(line []byte) bool) error
 	// SignedURL returns a URL that serves the object to whoever holds it,
 	// without credentials, until it expires.

@@ -70,7 +70,9 @@ func (d *Directory) Put(ctx context.Context, key string, body io.Reader, options
 	if err == nil && options.MaxBytes > 0 && size > options.MaxBytes {
 		err = fault.New(fault.TooLarge, "object_too_large", "The content is larger than this store accepts.")
 	}
+	hash := hex.EncodeToString(sum.Sum(nil))
 	if err == nil {
+		storeHash(file, hash)
 		err = file.Sync()
 	}
 	if closeErr := file.Close(); err == nil {
@@ -87,7 +89,7 @@ func (d *Directory) Put(ctx context.Context, key string, body io.Reader, options
 		return Object{}, err
 	}
 	object, err := d.Stat(ctx, key)
-	object.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	object.SHA256 = hash
 	return object, err
 }
 
@@ -132,22 +134,18 @@ func (d *Directory) Open(ctx context.Context, key string) (Reader, error) {
 		_ = file.Close()
 		return nil, diskFault(err)
 	}
-	return directoryReader{file, objectOf(key, info)}, nil
+	object := objectOf(key, info)
+	object.SHA256 = storedHash(file)
+	return directoryReader{file, object}, nil
 }
 
 // Stat describes an object; see Bucket.
 func (d *Directory) Stat(ctx context.Context, key string) (Object, error) {
-	if err := errors.Join(checkKey(key), ctx.Err()); err != nil {
+	reader, err := d.Open(ctx, key) // one file for the size and the hash
+	if err != nil {
 		return Object{}, err
 	}
-	info, err := os.Stat(d.path(key))
-	if err == nil && info.IsDir() {
-		err = fs.ErrNotExist
-	}
-	if err != nil {
-		return Object{}, diskFault(err)
-	}
-	return objectOf(key, info), nil
+	return reader.Object(), diskFault(reader.Close())
 }
 
 // Delete removes an object and the directories that it leaves empty.
@@ -156,8 +154,11 @@ func (d *Directory) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	target := d.path(key)
+	if info, err := os.Stat(target); err == nil && info.IsDir() {
+		return nil // where other objects are
+	}
 	switch err := os.Remove(target); {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil
 	case err != nil:
 		return diskFault(err)

@@ -43,6 +43,7 @@ func (d *Directory) appendLine(target string, line []byte) error {
 	if err != nil {
 		return err
 	}
+	dropHash(file) // it is of the content before; the whole file is not read again
 	if _, err := file.WriteAt(line, end); err != nil {
 		return errors.Join(err, file.Truncate(end))
 	}

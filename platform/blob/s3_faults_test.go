@@ -1,0 +1,350 @@
+package blob_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"llmhist/platform/blob"
+	"llmhist/platform/fault"
+	"llmhist/platform/testkit"
+)
+
+// everyCall makes each kind of call once and returns their errors by name.
+func everyCall(ctx context.Context, bucket blob.Bucket) map[string]func() error {
+	return map[string]func() error{
+		"Put": func() error {
+			_, err := bucket.Put(ctx, "some/object", strings.NewReader("content"), blob.PutOptions{})
+			return err
+		},
+		"PutIfAbsent": func() error {
+			_, err := bucket.Put(ctx, "other/object", strings.NewReader("content"), blob.PutOptions{IfAbsent: true})
+			return err
+		},
+		"Read": func() error { _, err := blob.ReadAll(ctx, bucket, "there/object", 1<<20); return err },
+		"Stat": func() error { _, err := bucket.Stat(ctx, "there/object"); return err },
+		"Delete": func() error {
+			return bucket.Delete(ctx, "some/object")
+		},
+		"List":       func() error { _, err := bucket.List(ctx, "there/", "", 10); return err },
+		"AppendLine": func() error { return bucket.AppendLine(ctx, "there/day.jsonl", []byte("line")) },
+		"RemoveLines": func() error {
+			return bucket.RemoveLines(ctx, "there/day.jsonl", func([]byte) bool { return false })
+		},
+	}
+}
+
+// faultIn makes every call at once and wants a fault of that kind from each,
+// within 3 s.
+func faultIn(t *testing.T, bucket blob.Bucket, kind fault.Kind, code string) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for name, call := range everyCall(t.Context(), bucket) {
+		wg.Go(func() {
+			started := time.Now()
+			err := call()
+			if took := time.Since(started); took > 3*time.Second {
+				t.Errorf("%s took %s", name, took)
+			}
+			if !fault.Is(err, kind) || fault.CodeOf(err) != code {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// works makes every call and wants success within 3 s.
+func works(t *testing.T, bucket blob.Bucket) {
+	t.Helper()
+	for name, call := range everyCall(t.Context(), bucket) {
+		started := time.Now()
+		err := call()
+		if fault.Is(err, fault.Conflict) && name == "PutIfAbsent" {
+			err = nil // an attempt under a fault was stored after all
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := time.Since(started); took > 3*time.Second {
+			t.Errorf("%s took %s", name, took)
+		}
+	}
+}
+
+func prepared(t *testing.T, options blob.S3Options) *blob.S3 {
+	t.Helper()
+	bucket := testkit.OpenS3(t, options)
+	put(t, bucket, "there/object", "content")
+	put(t, bucket, "there/day.jsonl", "first\n")
+	return bucket
+}
+
+func TestEveryTroubleIsOverInTimeAndHealsByItself(t *testing.T) {
+	for name, trouble := range map[string]mode{
+		"hang": {hang: true}, "reset": {reset: true}, "garbage": {garbage: true}, "cut answers": {cut: 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			proxy, options := newToxic(t)
+			bucket := prepared(t, options)
+			for range 2 {
+				proxy.set(trouble)
+				faultIn(t, bucket, fault.Unavailable, "storage_unavailable")
+				proxy.set(mode{})
+				works(t, bucket)
+			}
+		})
+	}
+	t.Run("down and up", func(t *testing.T) {
+		t.Parallel()
+		proxy, options := newToxic(t)
+		bucket := prepared(t, options)
+		works(t, bucket)
+		proxy.down()
+		faultIn(t, bucket, fault.Unavailable, "storage_unavailable")
+		proxy.up()
+		works(t, bucket)
+	})
+	t.Run("slow", func(t *testing.T) {
+		t.Parallel()
+		proxy, options := newToxic(t)
+		bucket := prepared(t, options)
+		proxy.set(mode{delay: 300 * time.Millisecond})
+		works(t, bucket)
+		proxy.set(mode{})
+	})
+}
+
+func TestConnectionsThatDiedUnusedHarmNobody(t *testing.T) {
+	proxy, options := newToxic(t)
+	bucket := prepared(t, options)
+	var wg sync.WaitGroup
+	for i := range 20 { // so that there are connections to die
+		wg.Go(func() {
+			if _, err := bucket.Stat(t.Context(), "there/object"); err != nil {
+				t.Errorf("%d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	proxy.closeAll()
+	for i := range 20 {
+		wg.Go(func() {
+			if _, err := bucket.Put(t.Context(), fmt.Sprintf("some/%d", i), strings.NewReader("x"), blob.PutOptions{}); err != nil {
+				t.Errorf("%d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestManyCallersOfAHangingStoreAllComeBackInTime(t *testing.T) {
+	proxy, options := newToxic(t)
+	bucket := prepared(t, options)
+	proxy.set(mode{hang: true})
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			// The later ones wait behind a write that has begun.
+			time.Sleep(time.Duration(i) * 30 * time.Millisecond)
+			started := time.Now()
+			if err := bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("x")); !fault.Is(err, fault.Unavailable) {
+				t.Error(err)
+			}
+			if took := time.Since(started); took > 3*time.Second {
+				t.Errorf("%d waited %s", i, took)
+			}
+		})
+	}
+	wg.Wait()
+	proxy.set(mode{})
+	works(t, bucket)
+}
+
+func TestACallerThatLeavesDoesNotWait(t *testing.T) {
+	proxy, options := newToxic(t)
+	bucket := prepared(t, options)
+	proxy.set(mode{hang: true})
+	for name, call := range map[string]func(context.Context) error{
+		"Stat": func(ctx context.Context) error { _, err := bucket.Stat(ctx, "there/object"); return err },
+		"Put": func(ctx context.Context) error {
+			_, err := bucket.Put(ctx, "some/object", strings.NewReader("x"), blob.PutOptions{})
+			return err
+		},
+		"Open": func(ctx context.Context) error { _, err := bucket.Open(ctx, "there/object"); return err },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		started := time.Now()
+		err := call(ctx)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(started) > time.Second {
+			t.Errorf("%s: %v after %s", name, err, time.Since(started))
+		}
+	}
+	proxy.set(mode{})
+}
+
+func TestALineWhoseCallerLeftBeforeItsTurnIsNotWritten(t *testing.T) {
+	proxy, options := newToxic(t)
+	bucket := prepared(t, options)
+	proxy.set(mode{hang: true})
+	first := make(chan error, 1)
+	go func() { first <- bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("begun")) }()
+	for !strings.Contains(waitingFor(t, bucket), "there/day.jsonl") {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	second := make(chan error, 1)
+	go func() { second <- bucket.AppendLine(ctx, "there/day.jsonl", []byte("taken back")) }()
+	cancel()
+	if err := <-second; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := <-first; !fault.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+	proxy.set(mode{})
+	if err := bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("last")); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, bucket, "there/day.jsonl"); strings.Contains(got, "taken back") || !strings.HasSuffix(got, "\nlast\n") {
+		t.Errorf("%q", got)
+	}
+}
+
+// waitingFor returns the keys whose lines are being written.
+func waitingFor(_ *testing.T, bucket *blob.S3) string {
+	return strings.Join(blob.BusyKeys(bucket), " ")
+}
+
+func TestAnInterruptedReadGoesOnWhereItWas(t *testing.T) {
+	proxy, options := newToxic(t)
+	bucket := testkit.OpenS3(t, options)
+	text := strings.Repeat("0123456789abcdef", 100_000)
+	put(t, bucket, key, text)
+	proxy.set(mode{cut: 700_000}) // each connection gives less than half
+	reader, err := bucket.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }()
+	if all, err := io.ReadAll(reader); err != nil || string(all) != text {
+		t.Errorf("%d of %d bytes, %v", len(all), len(text), err)
+	}
+	proxy.set(mode{})
+}
+
+func TestAReadThatHangsHalfWayEnds(t *testing.T) {
+	proxy, options := newToxic(t)
+	options.Idle = 500 * time.Millisecond
+	options.Timeout = 500 * time.Millisecond
+	bucket := testkit.OpenS3(t, options)
+	if _, err := bucket.Put(t.Context(), key, noise(40<<20), blob.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := bucket.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }()
+	time.Sleep(700 * time.Millisecond) // a slow reader is not a silent store
+	if _, err := io.ReadFull(reader, make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	proxy.set(mode{hang: true})
+	started := time.Now()
+	n, err := io.Copy(io.Discard, reader)
+	if !fault.Is(err, fault.Unavailable) || time.Since(started) > 3*time.Second {
+		t.Errorf("%d bytes, %v after %s", n, err, time.Since(started))
+	}
+	proxy.set(mode{})
+	if _, err := bucket.Stat(t.Context(), key); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnswersOfTheStoreBecomeFaults(t *testing.T) {
+	gate, options := newGateway(t)
+	bucket := prepared(t, options)
+	for _, test := range []struct {
+		status int
+		code   string
+		kind   fault.Kind
+		want   string
+	}{
+		{507, "InsufficientStorage", fault.OutOfSpace, "storage_full"}, {507, "Whatever", fault.OutOfSpace, "storage_full"},
+		{507, "XMinioStorageFull", fault.OutOfSpace, "storage_full"}, {403, "QuotaExceeded", fault.OutOfSpace, "storage_full"},
+		{400, "XMinioAdminBucketQuotaExceeded", fault.OutOfSpace, "storage_full"},
+		{503, "SlowDown", fault.Unavailable, "storage_unavailable"}, {500, "InternalError", fault.Unavailable, "storage_unavailable"},
+		{403, "AccessDenied", fault.Unavailable, "storage_unavailable"}, {404, "NoSuchBucket", fault.Unavailable, "storage_unavailable"},
+		{400, "EntityTooLarge", fault.TooLarge, "object_too_large"},
+	} {
+		gate.answers(test.status, test.code)
+		started := time.Now()
+		if _, err := bucket.Put(t.Context(), key, strings.NewReader("x"), blob.PutOptions{}); !fault.Is(err, test.kind) || fault.CodeOf(err) != test.want {
+			t.Errorf("Put %d %s: %v", test.status, test.code, err)
+		}
+		if err := bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("x")); !fault.Is(err, test.kind) || fault.CodeOf(err) != test.want {
+			t.Errorf("AppendLine %d %s: %v", test.status, test.code, err)
+		}
+		if took := time.Since(started); took > 5*time.Second {
+			t.Errorf("%s took %s", test.code, took)
+		}
+	}
+	gate.change(func(*http.Response) error { return nil })
+	works(t, bucket)
+}
+
+func TestALineWhoseAnswerWasLostIsThereOnce(t *testing.T) {
+	gate, options := newGateway(t)
+	bucket := prepared(t, options)
+	var lost atomic.Bool
+	gate.change(func(response *http.Response) error {
+		if response.Request.Method == http.MethodPut && lost.CompareAndSwap(false, true) {
+			return errDropAnswer // it was stored, but nobody heard
+		}
+		return nil
+	})
+	if err := bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("second")); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, bucket, "there/day.jsonl"); got != "first\nsecond\n" || !lost.Load() {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAnotherProcessBetweenReadingAndWritingLosesNothing(t *testing.T) {
+	gate, options := newGateway(t)
+	mine := prepared(t, options)
+	direct := testkit.S3Options(t)
+	direct.Bucket = options.Bucket
+	other := testkit.OpenS3(t, direct)
+	var times atomic.Int32
+	gate.change(func(response *http.Response) error {
+		if response.Request.Method != http.MethodGet {
+			return nil
+		}
+		n := times.Add(1) // after we have read, and before we write
+		switch {
+		case n == 3:
+			return other.RemoveLines(context.Background(), "there/day.jsonl", func(line []byte) bool { return string(line) == "first" })
+		case n < 6:
+			return other.AppendLine(context.Background(), "there/day.jsonl", fmt.Appendf(nil, "other %d", n))
+		}
+		return nil
+	})
+	if err := mine.AppendLine(t.Context(), "there/day.jsonl", []byte("mine")); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, other, "there/day.jsonl"); got != "other 1\nother 2\nother 4\nother 5\nmine\n" {
+		t.Errorf("%q", got)
+	}
+}
