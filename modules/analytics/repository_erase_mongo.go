@@ -60,6 +60,11 @@ func (r *mongoRepository) detachEvents(ctx context.Context, userID int64) (chang
 // any. The id of its batch lets one call at a time do so for an account, so that
 // nothing is taken twice.
 func (r *mongoRepository) detachHours(ctx context.Context, userID int64) (moved bool, err error) {
+	leave, err := r.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
 	batch := batchDocument{ID: "detach-" + strconv.FormatInt(userID, 10), At: r.now().UTC().Truncate(time.Millisecond)}
 	err = r.insertBatch(ctx, batch)
 	if database.IsDuplicate(err) {

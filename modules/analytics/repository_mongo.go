@@ -29,7 +29,7 @@ import (
 type mongoRepository struct {
 	db   *database.Mongo
 	now  func() time.Time
-	turn chan struct{} // held by the one Append of this process that is at work
+	turn chan struct{} // held by the one batch of this process that is at work
 }
 
 // NewMongoRepository returns the repository on a document database. EnsureIndexes
@@ -72,15 +72,11 @@ const rollTime = 10 * time.Second
 // it fails stay, and are added to the sums by the next call that comes after
 // batchLease.
 func (r *mongoRepository) Append(ctx context.Context, events []Event) error {
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := ctx.Err(); err != nil {
+	leave, err := r.enter(ctx)
+	if err != nil {
 		return err
 	}
+	defer leave()
 	order := slices.Clone(events)
 	slices.SortStableFunc(order, func(a, b Event) int { return strings.Compare(a.ID, b.ID) })
 	order = slices.CompactFunc(order, func(a, b Event) bool { return a.ID == b.ID })
@@ -92,6 +88,21 @@ func (r *mongoRepository) Append(ctx context.Context, events []Event) error {
 	// What it cannot repair now it will try again; DeleteEvents says why.
 	_ = r.recover(ctx)
 	return nil
+}
+
+// enter waits for the turn of a batch. Batches of one process would only meet in
+// the same hours and make each other wait there; and FerretDB 1, which does not
+// add atomically, is exact for one process this way.
+func (r *mongoRepository) enter(ctx context.Context) (leave func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case r.turn <- struct{}{}:
+		return func() { <-r.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (r *mongoRepository) appendBatch(ctx context.Context, events []Event) error {
