@@ -283,7 +283,7 @@ func (a *App) openDocuments(ctx context.Context) (err error) {
 		return err
 	}
 	a.onClose(a.documents.Close)
-	return nil
+	return errors.Join(chat.EnsureIndexes(ctx, a.documents), analytics.EnsureIndexes(ctx, a.documents))
 }
 
 // openLimiter connects to the shared counter of limits where one is configured.
@@ -372,11 +372,28 @@ func (a *App) newMetrics() *operations.Metrics {
 		func() float64 { return float64(a.analytics.Stats().Dropped) })
 	metrics.Gauge("llmhist_analytics_events_queued", "Events waiting to be stored.",
 		func() float64 { return float64(a.analytics.Stats().Queued) })
+	if a.redis != nil {
+		metrics.Count("llmhist_limits_counted_locally_total", "Requests counted in this process because Redis did not answer.",
+			func() float64 { return float64(a.redis.Fallbacks()) })
+	}
 	return metrics
 }
 
 func (a *App) logCheck(ctx context.Context, check string, err error) {
 	a.logger.WarnContext(ctx, "a dependency does not answer", "check", check, "cause", err)
+}
+
+// checks are the dependencies that readiness asks, by name.
+func (a *App) checks() []operations.Check {
+	list := []operations.Check{
+		{Name: "database", Ask: a.db.Ping},
+		{Name: "images", Ask: bucketCheck(a.imageBucket)},
+		{Name: "speech", Ask: bucketCheck(a.speechBucket)},
+	}
+	if a.documents != nil {
+		list = append(list, operations.Check{Name: "documents", Ask: a.documents.Ping})
+	}
+	return list // without Redis limits are counted per process, so that it is no condition for serving
 }
 
 // bucketCheck asks a bucket for an object that need not exist.

@@ -145,12 +145,12 @@ func TestEveryFaultIsNamedAndNoSecretIsShown(t *testing.T) {
 		"an empty host": {"host: ''\n", nil, []string{"HOST"}},
 		"origins no browser sends": {"", map[string]string{"CORS_ORIGINS": "https://slash.example/,https://Upper.example,http://:80,https://q.example?"},
 			[]string{"slash.example", "Upper.example", `"http://:80"`, "q.example?"}},
-		"an address with slashes": {"", map[string]string{"PUBLIC_URL": "https://h.example//"}, []string{"PUBLIC_URL"}},
+		"an address with slashes":      {"", map[string]string{"PUBLIC_URL": "https://h.example//"}, []string{"PUBLIC_URL"}},
 		"an object store without keys": {"", map[string]string{"S3_ENDPOINT": "http://h"}, []string{"S3_ACCESS_KEY", "S3_SECRET_KEY"}},
 		"a public address of no store": {"", map[string]string{"S3_PUBLIC_URL": "http://h"}, []string{"S3_PUBLIC_URL", "S3_ENDPOINT"}},
 		"documents without a name":     {"mongo:\n  db_name: ''\n", map[string]string{"MONGO_URI": "mongodb://u:hidden@h"}, []string{"MONGO_DB_NAME"}},
-		"placeholders of secrets": {"openai:\n  api_key: '***'\nchat:\n  upstreams:\n    - {name: x, base_url: 'http://h/v1', default_model: m, api_key: '***'}\n", nil, []string{"OPENAI_API_KEY is ***", "CHAT_UPSTREAMS is ***"}},
-		"the wrong dialect":       {"", map[string]string{"DATABASE_URL": "mysql://u:hidden@h/d"}, []string{"DATABASE_URL", "postgres://"}},
+		"placeholders of secrets":      {"openai:\n  api_key: '***'\nchat:\n  upstreams:\n    - {name: x, base_url: 'http://h/v1', default_model: m, api_key: '***'}\n", nil, []string{"OPENAI_API_KEY is ***", "CHAT_UPSTREAMS is ***"}},
+		"the wrong dialect":            {"", map[string]string{"DATABASE_URL": "mysql://u:hidden@h/d"}, []string{"DATABASE_URL", "postgres://"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for key, value := range test.env {

@@ -39,4 +39,4 @@ port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); pr
 
 cd "$OLDPWD"
 export TEST_DATABASE_URL="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
-"$tools/s3server.sh" "$@"
+"$tools/redisserver.sh" "$tools/s3server.sh" "$tools/mongoserver.sh" "$@"

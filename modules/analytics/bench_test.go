@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"llmhist/platform/database"
 	"llmhist/platform/testkit"
 	"llmhist/platform/web"
 )
@@ -55,10 +55,16 @@ func BenchmarkRecord(b *testing.B) {
 	}
 }
 
+var engines = map[string]func(testing.TB) Repository{
+	"sqlite":   func(t testing.TB) Repository { return NewRepository(testkit.SQLite(t)) },
+	"postgres": func(t testing.TB) Repository { return NewRepository(testkit.Postgres(t)) },
+	"mongo":    func(t testing.TB) Repository { return mongoStore(t).repository() },
+}
+
 func BenchmarkAppend500(b *testing.B) {
-	for name, open := range map[string]func(testing.TB) *database.DB{"sqlite": testkit.SQLite, "postgres": testkit.Postgres} {
+	for name, open := range engines {
 		b.Run(name, func(b *testing.B) {
-			r := NewRepository(open(b))
+			r := open(b)
 			b.ReportAllocs()
 			for b.Loop() {
 				b.StopTimer()
@@ -78,9 +84,12 @@ func BenchmarkAppend500(b *testing.B) {
 // BenchmarkOverview reads 30 days of 200 accounts that use two models in every
 // hour of a working day: 96,000 rows of sums.
 func BenchmarkOverview(b *testing.B) {
-	for name, open := range map[string]func(testing.TB) *database.DB{"sqlite": testkit.SQLite, "postgres": testkit.Postgres} {
+	for name, open := range engines {
 		b.Run(name, func(b *testing.B) {
-			r := NewRepository(open(b))
+			if name == "mongo" && os.Getenv("TEST_MONGO_REAL") == "" {
+				b.Skip("SKIPPED: the tests' own server reads every document for every question; set TEST_MONGO_REAL=1 for a MongoDB")
+			}
+			r := open(b)
 			for d := range 30 {
 				var events []Event
 				for h := range 8 {

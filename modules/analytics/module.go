@@ -2,7 +2,8 @@
 // modules consumed and answers questions about it. It owns the routes under
 // /analytics and the tables analytics_events (one row per request),
 // analytics_hours (sums per UTC hour, user, service, provider and model) and
-// analytics_latencies (histograms of the same hours). Questions are answered
+// analytics_latencies (histograms of the same hours), or the document collections
+// analytics_events, analytics_hours and analytics_batches. Questions are answered
 // from the hourly sums, so figures are by whole UTC hours.
 //
 // The other modules do not know it: Record, a middleware, sees the route, the

@@ -14,7 +14,10 @@ type Repository interface {
 	// Append stores events and adds each to the rollup of its hour, user,
 	// service, provider and model, all or nothing. An event whose id is stored
 	// already, or occurs twice in events, counts once. Concurrent calls, also
-	// from other processes, lose no increment. The events are sanitized.
+	// from other processes, lose no increment. The events are sanitized. An
+	// engine without transactions may have stored a part when it fails; those
+	// events are added, once, by a later call of Append, DeleteEvents or
+	// DetachUser, and repeating this one stores the rest.
 	Append(ctx context.Context, events []Event) error
 
 	// ListRollups sums the rollups in scope per group, ordered by start,

@@ -8,11 +8,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"llmhist/platform/database"
 )
 
-func erase(t *testing.T, r Repository, db *database.DB) {
+func erase(t *testing.T, r Repository, s store) {
 	year := 365 * 24 * time.Hour
 	var events []Event
 	for i := range 40 { // more months than one step moves, some in the same hours as user 2's
@@ -49,7 +47,7 @@ func erase(t *testing.T, r Repository, db *database.DB) {
 			t.Errorf("user %d: %d latencies, want %d", user, got, want)
 		}
 	}
-	for _, e := range storedEvents(t, db) {
+	for _, e := range storedEvents(t, s) {
 		named := strings.Contains(e.Metadata, "object-1") || e.RequestID != ""
 		if erased := *e.UserID == ErasedUser; erased == named || *e.UserID == 1 || !strings.Contains(e.Metadata, "http_status") {
 			t.Fatalf("event %+v", e)
@@ -57,7 +55,7 @@ func erase(t *testing.T, r Repository, db *database.DB) {
 	}
 }
 
-func eraseConcurrently(t *testing.T, r Repository, _ *database.DB) {
+func eraseConcurrently(t *testing.T, r Repository, _ store) {
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
@@ -95,7 +93,7 @@ func eraseConcurrently(t *testing.T, r Repository, _ *database.DB) {
 	}
 }
 
-func deleteEvents(t *testing.T, r Repository, db *database.DB) {
+func deleteEvents(t *testing.T, r Repository, s store) {
 	for i := range 5 {
 		mustAppend(t, r, eventAt(day.Add(time.Duration(i)*time.Millisecond)))
 	}
@@ -105,7 +103,7 @@ func deleteEvents(t *testing.T, r Repository, db *database.DB) {
 			t.Errorf("deleted %d, %v; want %d", deleted, err, want)
 		}
 	}
-	left := storedEvents(t, db)
+	left := storedEvents(t, s)
 	if len(left) != 2 || left[0].TS.Before(before) || left[1].TS.Before(before) {
 		t.Errorf("left %+v", left)
 	}

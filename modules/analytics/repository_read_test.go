@@ -7,11 +7,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"llmhist/platform/database"
 )
 
-func timeZones(t *testing.T, r Repository, _ *database.DB) {
+func timeZones(t *testing.T, r Repository, _ store) {
 	// 00:15 of the 14th in UTC+5:45 is 18:30 of the 13th in UTC.
 	kathmandu := time.Date(2026, 3, 14, 0, 15, 0, 0, time.FixedZone("NPT", 5*3600+45*60))
 	mustAppend(t, r, eventAt(kathmandu))
@@ -29,7 +27,7 @@ func timeZones(t *testing.T, r Repository, _ *database.DB) {
 	}
 }
 
-func scopes(t *testing.T, r Repository, _ *database.DB) {
+func scopes(t *testing.T, r Repository, _ store) {
 	mustAppend(t, r,
 		eventAt(day), eventAt(day.Add(time.Hour-time.Millisecond)), eventAt(day.Add(time.Hour)), eventAt(day.Add(-time.Millisecond)),
 		eventAt(day, by(2)), eventAt(day, by(0)), eventAt(day, of("image", "local", "local/canvas"), ended(StatusFailed)))
@@ -74,7 +72,7 @@ func scopes(t *testing.T, r Repository, _ *database.DB) {
 	}
 }
 
-func groups(t *testing.T, r Repository, _ *database.DB) {
+func groups(t *testing.T, r Repository, _ store) {
 	mustAppend(t, r,
 		eventAt(day.Add(25*time.Hour), of("image", "b", "z")), eventAt(day.Add(25*time.Hour), of("image", "b", "Z")),
 		eventAt(day.Add(23*time.Hour), of("chat", "b", "z")), eventAt(day, of("chat", "b", "z"), by(2)), eventAt(day, of("chat", "a", "z")))
@@ -111,7 +109,7 @@ func groups(t *testing.T, r Repository, _ *database.DB) {
 	}
 }
 
-func topUsers(t *testing.T, r Repository, _ *database.DB) {
+func topUsers(t *testing.T, r Repository, _ store) {
 	var events []Event
 	for user, n := range map[int64]int{0: 9, 1: 2, 2: 5, 3: 2, 4: 1} {
 		for range n {

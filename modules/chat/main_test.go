@@ -179,8 +179,15 @@ func (f *fixture) onlySession(t testing.TB, userID int64) session {
 	return list[0]
 }
 
+func mongoStore(t testing.TB, db *database.Mongo) repository {
+	t.Helper()
+	must(t, EnsureIndexes(t.Context(), db))
+	return Deps{Documents: db}.repository()
+}
+
 func eachRepository(t *testing.T, test func(t *testing.T, r repository)) {
 	testkit.EachDatabase(t, func(t *testing.T, db *database.DB) { test(t, gormRepository{db}) })
+	t.Run("mongo", func(t *testing.T) { test(t, mongoStore(t, testkit.Mongo(t))) })
 }
 
 func wantFault(t testing.TB, err error, kind fault.Kind, code string) *fault.Error {

@@ -1,6 +1,7 @@
 // Package chat holds conversations with language models: sessions, their
 // messages, and the providers that answer. It owns the routes under /chat and
-// the tables chat_sessions and chat_messages.
+// the tables chat_sessions and chat_messages, or the document collections
+// chat_sessions and chat_exchanges.
 //
 // A question is stored together with its answer, still processing, before a
 // provider is asked; the outcome is stored before the client hears of it. When
@@ -22,11 +23,19 @@ import (
 
 // Deps is what chat needs from the rest of the program.
 type Deps struct {
-	DB     *database.DB
-	Docs   fs.FS // the product's own Markdown, for the built-in guide: README.md, docs/*.md
-	Logger *slog.Logger
-	Now    func() time.Time
-	NewID  func(time.Time) string
+	DB        *database.DB
+	Documents *database.Mongo // keeps sessions and messages in the place of DB; nil = DB does; see EnsureIndexes
+	Docs      fs.FS           // the product's own Markdown, for the built-in guide: README.md, docs/*.md
+	Logger    *slog.Logger
+	Now       func() time.Time
+	NewID     func(time.Time) string
+}
+
+func (d Deps) repository() repository {
+	if d.Documents != nil {
+		return mongoRepository{d.Documents}
+	}
+	return gormRepository{d.DB}
 }
 
 // Module is chat, ready to be mounted.
@@ -63,7 +72,7 @@ func assemble(config Config, deps Deps, providers []Provider) *Module {
 		config.MaxAnswerBytes = DefaultMaxAnswerBytes
 	}
 	s := &service{
-		repository: gormRepository{deps.DB}, catalogue: catalogue{providers}, logger: deps.Logger, now: deps.Now, newID: deps.NewID,
+		repository: deps.repository(), catalogue: catalogue{providers}, logger: deps.Logger, now: deps.Now, newID: deps.NewID,
 		fallback: len(config.Providers) > 0, contextTokens: config.ContextTokens, maxAnswer: config.MaxAnswerBytes,
 	}
 	return &Module{service: s, handler: handler{s}}
@@ -126,7 +135,7 @@ func (m *Module) Reconcile(ctx context.Context) (int, error) {
 // EraseUser removes every session and message of a user. After a failure it can
 // be called again and goes on where it stopped.
 func (m *Module) EraseUser(ctx context.Context, userID int64) error {
-	return m.service.eraseUser(ctx, userID)
+	return m.service.repository.EraseUser(ctx, userID)
 }
 
 // Close ends the idle connections to providers.

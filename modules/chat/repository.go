@@ -13,15 +13,7 @@ import (
 // ended writes nothing.
 //
 // The acts are shaped so that a document store without transactions can perform
-// them too. There a session is one document that holds the counters, the last
-// position and the ids of its open answers, and the question and answer of an
-// exchange are one document, so that both appear at once. BeginExchange first
-// takes two positions, counts two messages and notes the open answer with one
-// conditional update of the session, then inserts the exchange; a crash between
-// the two leaves a gap in the positions, which nothing depends on, and an open
-// id that FailUnfinished takes back together with its count. FinishAnswer first
-// changes the exchange, then adds the tokens with one update whose condition is
-// that the answer is still open, so that repeating it adds nothing.
+// them too; mongoRepository says how.
 type repository interface {
 	// CreateSession stores a new session. A second one with its id is a
 	// Conflict fault.
@@ -40,6 +32,10 @@ type repository interface {
 
 	// DeleteSession removes the session and all of its messages.
 	DeleteSession(ctx context.Context, userID int64, id string) error
+
+	// EraseUser removes every session of the user and all of their messages, in
+	// steps that block nobody. A call that failed can be repeated and goes on.
+	EraseUser(ctx context.Context, userID int64) error
 
 	// ListMessages returns messages of the user's session, newest first. A
 	// session that does not exist has none. The list is never nil.

@@ -66,6 +66,23 @@ func (r gormRepository) DeleteSession(ctx context.Context, userID int64, id stri
 	}))
 }
 
+// EraseUser deletes one session in a transaction, so that a long history blocks
+// nobody.
+func (r gormRepository) EraseUser(ctx context.Context, userID int64) error {
+	for {
+		batch, _, err := r.ListSessions(ctx, userID, web.Page{Number: 1, Size: web.MaxPageSize})
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		for _, one := range batch {
+			err := r.DeleteSession(ctx, userID, one.ID)
+			if err != nil && !fault.Is(err, fault.NotFound) { // somebody else removed it first
+				return err
+			}
+		}
+	}
+}
+
 func (r gormRepository) ListMessages(ctx context.Context, userID int64, sessionID string, part messagePart) ([]message, error) {
 	query := r.db.Read(ctx).Where("session_id = ? AND user_id = ?", sessionID, userID)
 	if part.Before > 0 {

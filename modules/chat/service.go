@@ -120,23 +120,6 @@ func (s *service) deleteSession(ctx context.Context, id string) error {
 	return s.repository.DeleteSession(ctx, caller.UserID, id)
 }
 
-// eraseUser removes every session of a user, one transaction each, so that a
-// long history blocks nobody. It can be repeated after a failure.
-func (s *service) eraseUser(ctx context.Context, userID int64) error {
-	for {
-		batch, _, err := s.repository.ListSessions(ctx, userID, web.Page{Number: 1, Size: web.MaxPageSize})
-		if err != nil || len(batch) == 0 {
-			return err
-		}
-		for _, one := range batch {
-			err := s.repository.DeleteSession(ctx, userID, one.ID)
-			if err != nil && !fault.Is(err, fault.NotFound) { // somebody else removed it first
-				return err
-			}
-		}
-	}
-}
-
 // modelOf returns the model a session shows: the one chosen for it, else that
 // of its newest answer, else the one that would answer first.
 func (s *service) modelOf(of session) string {

@@ -10,6 +10,7 @@ import (
 
 	gosqlite "github.com/glebarez/go-sqlite"
 	"github.com/jackc/pgx/v5/pgconn"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"gorm.io/gorm"
 
 	"llmhist/platform/fault"
@@ -47,13 +48,15 @@ func Fault(err error) error {
 	}
 }
 
-// IsNotFound reports whether a query found no row.
+// IsNotFound reports whether a query found no row or document.
 func IsNotFound(err error) bool {
-	return errors.Is(err, gorm.ErrRecordNotFound) || errors.Is(err, sql.ErrNoRows)
+	return errors.Is(err, gorm.ErrRecordNotFound) || errors.Is(err, sql.ErrNoRows) || errors.Is(err, mongo.ErrNoDocuments)
 }
 
 // IsDuplicate reports whether a write broke a unique index or a primary key.
-func IsDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+func IsDuplicate(err error) bool {
+	return errors.Is(err, gorm.ErrDuplicatedKey) || mongo.IsDuplicateKeyError(err)
+}
 
 // wasEnded reports what the engines say of work whose context ended under it.
 func wasEnded(err error) bool {

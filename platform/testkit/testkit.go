@@ -47,6 +47,17 @@ func SQLite(t testing.TB) *database.DB {
 // TEST_DATABASE_URL.
 func Postgres(t testing.TB) *database.DB {
 	t.Helper()
+	db, err := database.OpenPostgres(t.Context(), PostgresURL(t), Logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return migrated(t, db)
+}
+
+// PostgresURL returns the address of a new, empty database on the PostgreSQL
+// server of TEST_DATABASE_URL. It is dropped when the test ends.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
 	server := os.Getenv("TEST_DATABASE_URL")
 	if server == "" {
 		if os.Getenv("LLMHIST_TEST_ALL") != "" {
@@ -71,11 +82,7 @@ func Postgres(t testing.TB) *database.DB {
 		t.Fatal(err)
 	}
 	target.Path = "/" + name
-	db, err := database.OpenPostgres(t.Context(), target.String(), Logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return migrated(t, db)
+	return target.String()
 }
 
 func migrated(t testing.TB, db *database.DB) *database.DB {

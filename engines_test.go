@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"llmhist/config"
+	"llmhist/platform/logging"
+	"llmhist/platform/ratelimit"
+	"llmhist/platform/testkit"
+)
+
+// largerEngines points the product at PostgreSQL, a server that speaks
+// MongoDB's protocol, S3 and Redis, all empty.
+func largerEngines(t *testing.T) func(*config.Config) {
+	t.Helper()
+	redis := os.Getenv("TEST_REDIS_URL")
+	if redis == "" {
+		if requireAll() {
+			t.Fatal("TEST_REDIS_URL is not set, and LLMHIST_TEST_ALL requires Redis")
+		}
+		t.Skip("SKIPPED: no Redis; set TEST_REDIS_URL or use make test-all")
+	}
+	postgres := testkit.PostgresURL(t)
+	mongo, name := testkit.MongoAddress(t)
+	images, speech := testkit.S3Options(t), testkit.S3Options(t)
+	return func(c *config.Config) {
+		c.Database = config.Database{URL: logging.Secret(postgres)}
+		c.Mongo = config.Mongo{URI: logging.Secret(mongo), DBName: name}
+		c.S3.Endpoint, c.S3.AccessKey, c.S3.SecretKey = images.Endpoint, logging.Secret(images.AccessKey), images.SecretKey
+		c.S3.Bucket, c.S3.SpeechBucket = images.Bucket+"-i", speech.Bucket+"-s"
+		c.Redis = config.Redis{URL: logging.Secret(redis)}
+	}
+}
+
+func TestTheLargerEnginesKeepEverythingAcrossAStart(t *testing.T) {
+	engines := largerEngines(t)
+	first := boot(t, engines)
+	token, _ := first.newUser("ada")
+	image := first.do("POST", "/image/generate", token, object{"prompt": "a lighthouse", "size": "64x64"}).want(201)
+	answer := first.do("POST", "/chat", token, object{"message": "How do I make an API key?"}).want(200)
+	first.do("POST", "/chat", token, object{"message": "hello"}).want(200)
+	if ready := first.do("GET", "/readyz", "", nil).want(200); len(list(ready["checks"])) != 4 {
+		t.Errorf("ready asks %v", ready["checks"])
+	}
+	first.stop()
+
+	second := boot(t, engines)
+	token, _ = second.signIn("ada@example.com", "password of ada")
+	again := second.do("GET", "/image/"+image["id"].(string), token, nil).want(200)
+	picture := second.do("GET", again["download_url"].(string), "", nil)
+	if picture.want(200); !bytes.HasPrefix(picture.body, []byte("\x89PNG")) || strings.HasPrefix(again["download_url"].(string), second.url) {
+		t.Errorf("the picture comes from %v", again["download_url"])
+	}
+	session := second.do("GET", "/chat/sessions/"+answer["session_id"].(string), token, nil).want(200)
+	if messages := list(session["messages"]); len(messages) != 2 || messages[1]["content"] != answer["content"] {
+		t.Errorf("history %v", messages)
+	}
+	if usage := second.do("GET", "/analytics/user/me", token, nil).want(200); usage["successful_requests"] != 3.0 {
+		t.Errorf("usage %v", usage)
+	}
+	second.do("DELETE", "/users/me", token, nil).want(204)
+	second.do("GET", again["download_url"].(string), "", nil)
+	admin := second.admin()
+	second.do("GET", "/image/"+image["id"].(string), admin, nil).want(404)
+	if total := second.do("GET", "/analytics/system", admin, nil).want(200)["total_requests"]; total != 3.0 {
+		t.Errorf("the accounts of the installation lost requests: %v", total)
+	}
+}
+
+func TestTwoServersShareOneLimit(t *testing.T) {
+	engines := largerEngines(t)
+	limited := func(c *config.Config) {
+		c.Rate.ImageGenerate = ratelimit.Rule{Requests: 4, Window: time.Hour}
+	}
+	one := boot(t, engines, limited)
+	token, _ := one.newUser("ada")
+	two := boot(t, engines, limited, func(c *config.Config) { c.JWT.PrivateKeyPath = one.app.config.JWT.PrivateKeyPath })
+	statuses := map[int]int{}
+	for i := range 8 {
+		server := []*server{one, two}[i%2]
+		statuses[server.do("POST", "/image/generate", token, object{"prompt": "x", "size": "64x64"}).status]++
+	}
+	if statuses[201] != 4 || statuses[429] != 4 {
+		t.Errorf("answers by status: %v", statuses)
+	}
+}

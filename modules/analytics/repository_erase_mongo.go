@@ -1,0 +1,134 @@
+package analytics
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"llmhist/platform/database"
+	"llmhist/platform/fault"
+)
+
+// detachedHours is how many hours one batch of DetachUser moves.
+const detachedHours = 200
+
+// DetachUser changes events a step at a time and moves hours by batches: what an
+// hour holds is taken from it and added to that of ErasedUser. Increments that
+// arrive meanwhile are either in it or stay for the next batch. For the moment
+// of a move, sums over everyone can be short of it.
+func (r *mongoRepository) DetachUser(ctx context.Context, userID int64) error {
+	if userID <= 0 {
+		return ctx.Err() // nobody
+	}
+	if err := r.recover(ctx); err != nil {
+		return err
+	}
+	for {
+		changed, err := r.detachEvents(ctx, userID)
+		if err != nil {
+			return err
+		}
+		if !changed {
+			break
+		}
+	}
+	for {
+		moved, err := r.detachHours(ctx, userID)
+		if err != nil || !moved {
+			return err
+		}
+	}
+}
+
+func (r *mongoRepository) detachEvents(ctx context.Context, userID int64) (changed bool, err error) {
+	ids, err := r.eventIDs(ctx, bson.M{"user_id": userID}, eraseEvents)
+	if err != nil || len(ids) == 0 {
+		return false, err
+	}
+	return true, r.db.Do(ctx, func(ctx context.Context) error {
+		_, err := r.events().UpdateMany(ctx, bson.M{"_id": bson.M{"$in": ids}},
+			bson.M{"$set": bson.M{"user_id": ErasedUser, "request_id": "", "object_id": ""}})
+		return err
+	})
+}
+
+// detachHours moves some hours of the account and reports whether there were
+// any. The id of its batch lets one call at a time do so for an account, so that
+// nothing is taken twice.
+func (r *mongoRepository) detachHours(ctx context.Context, userID int64) (moved bool, err error) {
+	leave, err := r.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	batch := batchDocument{ID: "detach-" + strconv.FormatInt(userID, 10), At: r.now().UTC().Truncate(time.Millisecond)}
+	err = r.insertBatch(ctx, batch)
+	if database.IsDuplicate(err) {
+		return false, fault.Wrap(err, fault.Unavailable, "erasure_running", "The usage of this account is being erased already. Try again in a minute.")
+	}
+	if err != nil {
+		return false, err
+	}
+	held, err := database.Documents[hourDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
+		how := options.Find().SetSort(bson.D{{Key: "hour", Value: 1}}).SetLimit(detachedHours)
+		return r.hours().Find(ctx, bson.M{"user_id": userID, "requests": bson.M{"$ne": int64(0)}}, how)
+	})
+	if err != nil {
+		return false, err
+	}
+	rolling, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollTime)
+	defer cancel()
+	if err := r.roll(rolling, batch, moves(held)); err != nil {
+		return false, err
+	}
+	return len(held) > 0, r.dropEmptied(ctx, userID)
+}
+
+// dropEmptied removes the hours of an account that hold nothing any more and
+// that no batch is at work on.
+func (r *mongoRepository) dropEmptied(ctx context.Context, userID int64) error {
+	return r.db.Do(ctx, func(ctx context.Context) error {
+		_, err := r.hours().DeleteMany(ctx, bson.M{"user_id": userID, "requests": int64(0), "batches": bson.A{}})
+		return err
+	})
+}
+
+// hourDocument is a document of analytics_hours.
+type hourDocument struct {
+	Hour     int64          `bson:"hour"`
+	UserID   int64          `bson:"user_id"`
+	Service  string         `bson:"service"`
+	Provider string         `bson:"provider"`
+	Model    string         `bson:"model"`
+	FirstMS  int64          `bson:"first_ms"`
+	LastMS   int64          `bson:"last_ms"`
+	Rest     map[string]any `bson:",inline"` // figures and latency buckets among others
+}
+
+// moves returns the deltas that take what the hours hold and give it to
+// ErasedUser.
+func moves(held []hourDocument) []deltaDocument {
+	var list []deltaDocument
+	for _, hour := range held {
+		take, give := map[string]int64{}, map[string]int64{}
+		for _, field := range summedFields() {
+			if n, _ := hour.Rest[field].(int64); n != 0 {
+				take[field], give[field] = -n, n
+			}
+		}
+		from := rollupKey{Hour: hour.Hour, UserID: hour.UserID, Service: hour.Service, Provider: hour.Provider, Model: hour.Model}
+		to := from
+		to.UserID = ErasedUser
+		given := newDelta(to, give)
+		given.FirstMS, given.LastMS = hour.FirstMS, hour.LastMS
+		list = append(list, newDelta(from, take), given)
+	}
+	return list
+}
+
+// summedFields returns every field that batches add to.
+func summedFields() []string { return append(figureNames(), bucketNames()...) }
