@@ -43,7 +43,7 @@ test: build ## run every test that needs no other server
 	cd web && npm test --silent
 
 .PHONY: test-all
-test-all: build ## run every test, with PostgreSQL and a browser; installs what is missing
+test-all: build ## run every test, with PostgreSQL, S3, MongoDB protocol, Redis and a browser; installs what is missing
 	tools/with-servers.sh env LLMHIST_TEST_ALL=1 CI=1 CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m ./...
 	cd web && npm test --silent
 	tools/with-browser.sh npm --prefix web run --silent test:browser
