@@ -7,13 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"llmhist/config"
-	"llmhist/migrations"
 	"llmhist/modules/analytics"
 	"llmhist/modules/auth"
 	"llmhist/modules/chat"
@@ -248,97 +245,11 @@ func listenReason(err error) error {
 	return err
 }
 
-// openDatabase opens the configured SQL engine and brings its schema up to
-// date, unless migrate is false.
-func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (db *database.DB, err error) {
-	if dsn := cfg.PostgresDSN(); dsn != "" {
-		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		db, err = database.OpenPostgres(bounded, dsn, logger)
-	} else {
-		db, err = database.OpenSQLite(ctx, cfg.SQLStore(), logger)
-	}
-	if err != nil || !migrate {
-		return db, err
-	}
-	if _, err := db.Migrate(ctx, migrations.Files); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
-}
-
 func openAuth(ctx context.Context, cfg config.Config, db *database.DB, logger *slog.Logger,
 	onUserDeleted func(ctx context.Context, userID int64) error) (*auth.Module, error) {
 	return auth.New(ctx, cfg.AuthConfig(), auth.Deps{
 		DB: db, DataDir: cfg.Data.Dir, Logger: logger, Now: uid.Now, NewID: uid.New, OnUserDeleted: onUserDeleted,
 	})
-}
-
-// openDocuments connects to the document store where one is configured.
-func (a *App) openDocuments(ctx context.Context) (err error) {
-	if a.config.Mongo.URI == "" {
-		return nil
-	}
-	if a.documents, err = database.OpenMongo(ctx, a.config.Mongo.URI, a.config.Mongo.DBName, a.logger); err != nil {
-		return err
-	}
-	a.onClose(a.documents.Close)
-	return errors.Join(chat.EnsureIndexes(ctx, a.documents), analytics.EnsureIndexes(ctx, a.documents))
-}
-
-// openLimiter connects to the shared counter of limits where one is configured.
-func (a *App) openLimiter(ctx context.Context) (err error) {
-	if a.config.Redis.URL == "" {
-		a.limiter = ratelimit.NewLocal(time.Now)
-		return nil
-	}
-	if a.redis, err = ratelimit.OpenRedis(ctx, a.config.Redis.URL, a.logger); err != nil {
-		return err
-	}
-	a.limiter = a.redis
-	a.onClose(func(context.Context) error { return a.redis.Close() })
-	return nil
-}
-
-// openBuckets opens one bucket per service, in the object store or the data
-// directory, and the signer of the directory's links.
-func (a *App) openBuckets(ctx context.Context) error {
-	secret, err := datadir.Secret(a.config.Data.Dir, "links.key")
-	if err != nil {
-		return err
-	}
-	a.signer = blob.NewSigner(secret, a.PublicURL, a.config.Links.ExpiresIn, time.Now)
-	if a.imageBucket, err = a.openBucket(ctx, a.config.S3.Bucket); err != nil {
-		return fmt.Errorf("open the image store: %w", err)
-	}
-	if a.speechBucket, err = a.openBucket(ctx, a.config.S3.SpeechBucket); err != nil {
-		return fmt.Errorf("open the speech store: %w", err)
-	}
-	return nil
-}
-
-func (a *App) openBucket(ctx context.Context, name string) (blob.Bucket, error) {
-	s3 := a.config.S3
-	if s3.Endpoint == "" {
-		return blob.OpenDirectory(filepath.Join(a.config.Data.Dir, "objects"), name, a.signer)
-	}
-	bucket, err := blob.OpenS3(ctx, blob.S3Options{
-		Endpoint: s3.Endpoint, AccessKey: s3.AccessKey.Reveal(), SecretKey: s3.SecretKey, Region: s3.Region,
-		Bucket: name, PublicURL: s3.PublicURL, LinkLife: a.config.Links.ExpiresIn, TempDir: a.config.Data.Dir,
-	})
-	if err != nil {
-		return nil, err
-	}
-	a.onClose(func(context.Context) error { bucket.Close(); return nil })
-	return bucket, nil
-}
-
-// eventRepository returns where events and their sums are kept.
-func (a *App) eventRepository() analytics.Repository {
-	if a.documents != nil {
-		return analytics.NewMongoRepository(a.documents)
-	}
-	return analytics.NewRepository(a.db)
 }
 
 // eraseUser removes what a user owns in every module. It may be called again

@@ -94,7 +94,7 @@ func report(out io.Writer, findings []finding, asJSON bool) error {
 }
 
 // diagnose looks at everything that serving needs, without changing any of it
-// but for making the data directory.
+// but for making the data directory and the buckets that are missing.
 func diagnose(ctx context.Context, cfg config.Config) []finding {
 	list := []finding{checkDataDirectory(cfg), checkDisk(cfg)}
 	serving := heldByServer(cfg)
@@ -103,7 +103,9 @@ func diagnose(ctx context.Context, cfg config.Config) []finding {
 	} else {
 		list = append(list, checkPort(ctx, cfg))
 	}
-	list = append(list, checkDatabase(ctx, cfg), checkClock(time.Now()))
+	list = append(list, checkDatabase(ctx, cfg))
+	list = append(list, checkEngines(ctx, cfg)...)
+	list = append(list, checkClock(time.Now()))
 	return append(list, checkProviders(ctx, cfg)...)
 }
 

@@ -88,3 +88,42 @@ func TestTwoServersShareOneLimit(t *testing.T) {
 		t.Errorf("answers by status: %v", statuses)
 	}
 }
+
+func TestTheDoctorOpensEveryEngine(t *testing.T) {
+	cfg, err := config.Load("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Data.Dir = t.TempDir()
+	largerEngines(t)(&cfg)
+	found := checkEngines(t.Context(), cfg)
+	if len(found) != 4 {
+		t.Errorf("four engines make %d lines: %v", len(found), found)
+	}
+	for _, f := range found {
+		if f.Severity != good {
+			t.Errorf("%s: %s", f.Check, f.Detail)
+		}
+	}
+}
+
+func TestTheDoctorNamesTheEngineThatDoesNotAnswer(t *testing.T) {
+	cfg, err := config.Load("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Data.Dir = t.TempDir()
+	cfg.Mongo.URI = "mongodb://u:hidden@127.0.0.1:1/"
+	cfg.S3.Endpoint, cfg.S3.AccessKey, cfg.S3.SecretKey = "http://127.0.0.1:1", "key", "hidden"
+	cfg.Redis.URL = "redis://:hidden@127.0.0.1:1"
+	keys := map[string]string{"documents": "MONGO_URI", "objects": "S3_ENDPOINT", "limits": "REDIS_URL"}
+	found := checkEngines(t.Context(), cfg)
+	if len(found) != 4 {
+		t.Errorf("four engines make %d lines: %v", len(found), found)
+	}
+	for _, f := range found {
+		if f.Severity != broken || !strings.Contains(f.Detail, keys[f.Check]) || strings.Contains(f.Detail, "hidden") {
+			t.Errorf("%s: %s %s", f.Check, f.Severity, f.Detail)
+		}
+	}
+}

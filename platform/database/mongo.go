@@ -27,7 +27,7 @@ const (
 	// documentConnect bounds one attempt to connect, and the search for a
 	// server that can be used.
 	documentConnect = 2 * time.Second
-	// documentOpening bounds OpenMongo.
+	// documentOpening bounds OpenMongo, and the making of one index.
 	documentOpening = 5 * time.Second
 	// documentPool is the most connections to one server. Further operations
 	// wait for one, as long as documentTimeout allows.
@@ -52,7 +52,7 @@ type Mongo struct {
 func OpenMongo(ctx context.Context, uri logging.Secret, name string, logger *slog.Logger) (*Mongo, error) {
 	settings := options.Client().ApplyURI(uri.Reveal())
 	if err := settings.Validate(); err != nil { // its text may quote the URI
-		return nil, errors.New("MONGO_URI is not a valid mongodb:// or mongodb+srv:// address")
+		return nil, errors.New("MONGO_URI is not a valid mongodb:// address, or the mongodb+srv:// name in it cannot be looked up")
 	}
 	if name == "" || len(name) > 63 || strings.ContainsAny(name, "/\\. \"$*<>:|?\x00") {
 		return nil, fmt.Errorf("%q cannot be the name of a MongoDB database", name)
@@ -118,18 +118,26 @@ type Index struct {
 }
 
 // EnsureIndexes creates the indexes that the collection does not have, one by
-// one: FerretDB 1.24 breaks off when some of several exist.
+// one: FerretDB 1.24 breaks off when some of several exist. Its errors name
+// MONGO_URI, for it is called at start.
 func (m *Mongo) EnsureIndexes(ctx context.Context, collection string, indexes ...Index) error {
 	for _, index := range indexes {
 		model := mongo.IndexModel{Keys: index.Keys}
 		if index.Unique {
 			model.Options = options.Index().SetUnique(true)
 		}
-		if _, err := m.Collection(collection).Indexes().CreateOne(ctx, model); err != nil {
-			return fmt.Errorf("create the indexes of %s: %w", collection, MongoFault(err))
+		if err := m.createIndex(ctx, collection, model); err != nil {
+			return fmt.Errorf("cannot use MongoDB (MONGO_URI): create the indexes of %s: %w", collection, MongoFault(err))
 		}
 	}
 	return nil
+}
+
+func (m *Mongo) createIndex(ctx context.Context, collection string, index mongo.IndexModel) error {
+	bounded, cancel := context.WithTimeout(ctx, documentOpening)
+	defer cancel()
+	_, err := m.Collection(collection).Indexes().CreateOne(bounded, index)
+	return err
 }
 
 // Do runs one operation. What it returns is a fault, or the error of ctx when

@@ -10,9 +10,12 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	redislogging "github.com/redis/go-redis/v9/logging"
 
 	"llmhist/platform/logging"
 )
+
+func init() { redislogging.Disable() } // what it has to say comes as an error too, and belongs in our log
 
 // gcra is the algorithm of take, run by the server so that several processes
 // count as one, by the server's clock so that they need not agree on the time.
