@@ -29,6 +29,9 @@ const (
 	Postgres Dialect = "postgres"
 )
 
+// sqlitePatience is how long SQLite waits for the lock of another process.
+const sqlitePatience = 5 * time.Second
+
 // DB is an open SQL database.
 type DB struct {
 	dialect Dialect
@@ -38,8 +41,22 @@ type DB struct {
 }
 
 // OpenSQLite opens or creates the SQLite file at path. A commit is on the disk
-// when Write returns.
+// when Write returns. Several processes may open a new file at once.
 func OpenSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, error) {
+	for deadline := time.Now().Add(sqlitePatience); ; {
+		db, err := openSQLite(ctx, path, logger)
+		if !isBusy(err) || time.Now().After(deadline) {
+			return db, err
+		}
+		select { // a file that changes to WAL answers busy at once, whatever busy_timeout says
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, error) {
 	write, err := openGORM(sqlite.Open(sqliteDSN(path, "_txlock=immediate")), logger)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -70,7 +87,8 @@ func sqliteDSN(path, extra string) string {
 		absolute = path
 	}
 	file := url.URL{Scheme: "file", Path: absolute}
-	return file.String() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+	return file.String() + fmt.Sprintf("?_pragma=busy_timeout(%d)", sqlitePatience.Milliseconds()) +
+		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=foreign_keys(1)&_pragma=cache_size(-4000)&_pragma=journal_size_limit(67108864)&" + extra
 }
 

@@ -111,3 +111,9 @@ func redactDSN(err error, dsn string) string {
 	}
 	return strings.ReplaceAll(text, dsn, "***")
 }
+
+// isBusy reports whether another connection held a lock of the SQLite file.
+func isBusy(err error) bool {
+	var lite *gosqlite.Error
+	return errors.As(err, &lite) && lite.Code()&0xff == sqliteBusy
+}
