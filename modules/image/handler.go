@@ -17,7 +17,7 @@ type generateRequest struct {
 	Size           *string `json:"size,omitempty" doc:"Width and height in pixels, each 64 to 2048." example:"512x512" default:"512x512" pattern:"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$"`
 	Style          *string `json:"style,omitempty" doc:"One of the model's styles, or free text where it has none." maxLength:"100"`
 	Seed           *int64  `json:"seed,omitempty" doc:"The same seed gives the same picture where the model supports it; chosen and reported when absent." minimum:"0" maximum:"2147483647"`
-	Model          *string `json:"model,omitempty" doc:"An id that GET /image/models lists, or provider/model. Without one the operator's providers are asked in order until one succeeds." example:"local/canvas"`
+	Model          *string `json:"model,omitempty" doc:"An id that GET /image/models lists, or provider/model. Without one the first provider makes it; others stand in only where the operator ordered that." example:"local/canvas"`
 	NegativePrompt *string `json:"negative_prompt,omitempty" doc:"What to leave out." maxLength:"4000"`
 }
 
