@@ -97,7 +97,7 @@ func sqliteDSN(path, extra string) string {
 func OpenPostgres(ctx context.Context, dsn string, logger *slog.Logger) (*DB, error) {
 	both, err := openGORM(postgres.Open(dsn), logger)
 	if err != nil {
-		return nil, errors.New("cannot connect to PostgreSQL: " + redactDSN(err, dsn))
+		return nil, errors.New("cannot connect to PostgreSQL (DATABASE_URL or DATABASE_HOST): " + redactDSN(err, dsn))
 	}
 	db := &DB{dialect: Postgres, write: both, read: both}
 	pool(both).SetMaxOpenConns(16)
@@ -105,7 +105,7 @@ func OpenPostgres(ctx context.Context, dsn string, logger *slog.Logger) (*DB, er
 	pool(both).SetConnMaxIdleTime(5 * time.Minute)
 	if err := db.Ping(ctx); err != nil {
 		_ = db.Close()
-		return nil, errors.New("cannot connect to PostgreSQL: " + redactDSN(err, dsn))
+		return nil, errors.New("cannot connect to PostgreSQL (DATABASE_URL or DATABASE_HOST): " + redactDSN(err, dsn))
 	}
 	return db, nil
 }
