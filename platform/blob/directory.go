@@ -30,6 +30,7 @@ type Directory struct {
 	seed  maphash.Seed
 	lines [64]sync.Mutex // changes of the lines of one object take turns
 	dirs  [64]sync.Mutex // whoever needs a directory waits until it is durable
+	prune sync.RWMutex   // held by all who put a file in place, alone by one who removes empty directories
 }
 
 // OpenDirectory opens or creates the bucket called name below root and removes
@@ -90,25 +91,18 @@ func (d *Directory) Put(ctx context.Context, key string, body io.Reader, options
 	return object, err
 }
 
-// placeAttempts bounds how often a write begins again because a concurrent
-// Delete took the directory that had just been made for it.
-const placeAttempts = 8
-
 // place makes the finished file visible under its name, durably.
 func (d *Directory) place(from, to string, ifAbsent bool) error {
 	move := os.Rename
 	if ifAbsent {
 		move = os.Link
 	}
-	var err error
-	for range placeAttempts {
-		if err = d.makeDurableDir(filepath.Dir(to)); err == nil {
-			err = move(from, to)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
+	d.prune.RLock() // no Delete takes the directory before the file is in it
+	err := d.makeDurableDir(filepath.Dir(to))
+	if err == nil {
+		err = move(from, to)
 	}
+	d.prune.RUnlock()
 	if ifAbsent && errors.Is(err, fs.ErrExist) {
 		return fault.New(fault.Conflict, "object_exists", "An object of this name exists already.")
 	}
@@ -177,13 +171,21 @@ func (d *Directory) Delete(ctx context.Context, key string) error {
 	// Only the request's own directories: those of a day are shared with
 	// writers that have just made sure that they exist.
 	if strings.HasPrefix(key, "requests/") && strings.Count(key, "/") > 4 {
-		for dir := filepath.Dir(target); strings.Count(dir[len(d.root):], string(filepath.Separator)) > 4; dir = filepath.Dir(dir) {
-			if os.Remove(dir) != nil {
-				break // not empty
-			}
-		}
+		d.removeEmpty(filepath.Dir(target))
 	}
 	return nil
+}
+
+// removeEmpty removes dir and those above it, below the directory of the day,
+// as far as they are empty.
+func (d *Directory) removeEmpty(dir string) {
+	d.prune.Lock()
+	defer d.prune.Unlock()
+	for ; strings.Count(dir[len(d.root):], string(filepath.Separator)) > 4; dir = filepath.Dir(dir) {
+		if os.Remove(dir) != nil {
+			return // not empty
+		}
+	}
 }
 
 // List returns objects in key order; see Bucket.
