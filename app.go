@@ -107,7 +107,7 @@ func (a *App) openModules(ctx context.Context) (err error) {
 	}
 	a.onClose(a.analytics.Close)
 	if a.image, err = image.New(cfg.ImageConfig(), image.Deps{
-		DB: a.db, Bucket: a.imageBucket, Logger: a.logger, Now: uid.Now, NewID: uid.New,
+		DB: a.db, Bucket: a.imageBucket, Logger: a.logger, Now: uid.Now, NewID: uid.New, ChargeMore: a.chargeImage,
 	}); err != nil {
 		return err
 	}
@@ -153,6 +153,7 @@ func (a *App) openFrontDoor(context.Context) error {
 	a.image.Mount(router)
 	a.speech.Mount(router)
 	a.analytics.Mount(router)
+	a.mountModels(router)
 	blob.Mount(router, a.signer, a.imageBucket, a.speechBucket)
 	a.operations = operations.New(version, a.config.Metrics.Token, metrics, a.logCheck,
 		a.checks()...,
@@ -275,6 +276,11 @@ func (a *App) chargeQuota(ctx context.Context, route *web.Route) error {
 		return nil
 	}
 	return a.auth.ChargeQuota(ctx, identity.From(ctx), route.Service)
+}
+
+// chargeImage counts one more picture of a request that asked for several.
+func (a *App) chargeImage(ctx context.Context) error {
+	return a.auth.ChargeQuota(ctx, identity.From(ctx), "image")
 }
 
 func (a *App) newMetrics() *operations.Metrics {

@@ -36,6 +36,9 @@ type Deps struct {
 	Logger *slog.Logger
 	Now    func() time.Time       // nil = the system's clock
 	NewID  func(time.Time) string // nil = uid.New
+	// ChargeMore counts one more picture of a request for several against what
+	// the caller may have; its error ends the request. nil = nothing is counted.
+	ChargeMore func(ctx context.Context) error
 }
 
 // Module makes and keeps pictures.
@@ -61,7 +64,7 @@ func New(config Config, deps Deps) (*Module, error) {
 	}
 	return &Module{service: &service{
 		router: newRouter(providers, len(config.Providers) > 0), repository: &sqlRepository{db: deps.DB}, ledger: history.New(deps.Bucket, "image"),
-		logger: deps.Logger, now: deps.Now, newID: deps.NewID,
+		logger: deps.Logger, now: deps.Now, newID: deps.NewID, chargeMore: deps.ChargeMore,
 	}}, nil
 }
 
@@ -118,7 +121,26 @@ func (m *Module) Mount(router *web.Router) {
 			Description: "An admin sees everyone's, anyone else only their own: another user's `user_id` then finds nothing.",
 			Errors:      stored,
 		},
+		web.Route{
+			Method: http.MethodPost, Path: "/v1/images/generations", Access: web.Optional, Tag: "OpenAI-compatible",
+			Handler: web.JSON(http.StatusOK, h.generateOpenAI).Lenient(),
+			Limit:   "image_generate", Service: "image", Action: "generate", Timeout: generateTimeout,
+			Summary: "Make pictures, as OpenAI's SDKs ask for them", Description: openAIHelp,
+			Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInsufficientStorage},
+		},
 	)
+}
+
+// Offer is a model as other parts of the product list it.
+type Offer struct{ ID, Provider string }
+
+// Offers lists what pictures can be made with, the default first.
+func (m *Module) Offers() []Offer {
+	list := make([]Offer, 0, len(m.service.router.models))
+	for _, c := range m.service.router.models {
+		list = append(list, Offer{ID: c.id, Provider: c.name})
+	}
+	return list
 }
 
 // Reconcile finishes what a crash interrupted and returns how many images that

@@ -26,6 +26,7 @@ type service struct {
 	logger     *slog.Logger
 	now        func() time.Time
 	newID      func(time.Time) string
+	chargeMore func(ctx context.Context) error // nil = nothing is counted
 
 	inFlight sync.Map // ids this process is at work on
 }
@@ -55,6 +56,35 @@ func (s *service) Generate(ctx context.Context, params Params) (Image, error) {
 		return Image{}, err
 	}
 	return s.carryOut(ctx, image, plan)
+}
+
+// GenerateSeveral makes count pictures of one request, one after the other, and
+// returns them completed. Each is a request of its own in the history, with the
+// seed that follows the one before. What was made before a fault stays there.
+func (s *service) GenerateSeveral(ctx context.Context, params Params, count int) ([]Image, error) {
+	images := make([]Image, 0, count)
+	for i := range count {
+		if i > 0 && s.chargeMore != nil {
+			if err := s.chargeMore(ctx); err != nil {
+				return nil, err
+			}
+		}
+		image, err := s.Generate(ctx, params)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, image)
+		if params.Seed != nil {
+			next := (*params.Seed + 1) % (maxSeed + 1)
+			params.Seed = &next
+		}
+	}
+	return images, nil
+}
+
+// Picture returns the PNG of a completed image.
+func (s *service) Picture(ctx context.Context, image Image) ([]byte, error) {
+	return blob.ReadAll(ctx, s.ledger.Bucket(), image.Key, image.Media.Bytes)
 }
 
 // Find returns an image the caller may see. For everyone else it does not

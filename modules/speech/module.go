@@ -140,7 +140,30 @@ func (m *Module) Mount(router *web.Router) {
 			Summary: "List and search speech", Tag: "Administration", Description: "Admins see everyone's, anyone else only their own.",
 			Errors: []int{http.StatusUnprocessableEntity}, Limit: "admin_all",
 		},
+		web.Route{
+			Method: http.MethodPost, Path: "/v1/audio/speech", Access: web.Optional, Tag: "OpenAI-compatible",
+			Handler: web.Raw(h.generateOpenAI,
+				web.Returns[[]byte](http.StatusOK, "audio/mpeg", "The sound."),
+				web.Returns[[]byte](http.StatusOK, "audio/wav", "The sound.")).Lenient(),
+			Limit: "speech_generate", Service: "speech", Action: "generate", MaxBody: generateBody, Timeout: generateTimeout,
+			Summary: "Speak a text, as OpenAI's SDKs ask for it", Description: openAIHelp,
+			Errors: []int{http.StatusNotFound, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusInsufficientStorage},
+		},
 	)
+}
+
+// Offer is a model as other parts of the product list it.
+type Offer struct{ ID, Provider string }
+
+// Offers lists what can be spoken with now, the operator's first choice first.
+func (m *Module) Offers(ctx context.Context) []Offer {
+	list := []Offer{}
+	for _, model := range m.service.Models(ctx) {
+		if model.missing == "" {
+			list = append(list, Offer{ID: model.id, Provider: model.provider.name()})
+		}
+	}
+	return list
 }
 
 const (

@@ -129,6 +129,9 @@ func (m model) speedMessage() string {
 func (m model) planVoice(r Request, u *utterance) []fault.Field {
 	var wrong []fault.Field
 	chosen, exists := m.findVoice(r.Voice, r.Language)
+	if !exists && r.VoiceIsTip {
+		r.Voice = ""
+	}
 	if r.Voice != "" && !exists {
 		wrong = append(wrong, fault.Field{Field: "voice", Code: "unknown_voice", Message: m.voiceMessage()})
 	}
@@ -168,6 +171,9 @@ func (m model) voiceMessage() string {
 
 func (m model) planFormat(r Request, u *utterance, convertible func(from, to audio.Format) bool) []fault.Field {
 	u.native, u.format = m.formats[0], m.formats[0]
+	if r.Format == "" && (slices.Contains(m.formats, r.Preferred) || convertible(u.native, r.Preferred)) {
+		r.Format = r.Preferred
+	}
 	if r.Format == "" {
 		return nil
 	}

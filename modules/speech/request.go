@@ -27,6 +27,9 @@ type Request struct {
 	Model    string // "" = what the operator ordered
 	Speed    float64
 	Format   audio.Format // "" = the model's own
+
+	Preferred  audio.Format // for a request without Format: made where the model can
+	VoiceIsTip bool         // a model that does not have the voice takes its own
 }
 
 // checked returns the request in the form that is kept, and everything that is

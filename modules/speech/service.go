@@ -142,6 +142,11 @@ func (s *service) Download(ctx context.Context, id string) (blob.SignedURL, erro
 		With("speech_status", c.Status)
 }
 
+// Sound returns the file of a completed conversion.
+func (s *service) Sound(ctx context.Context, c Conversion) ([]byte, error) {
+	return blob.ReadAll(ctx, s.ledger.Bucket(), c.MediaKey(), c.Size)
+}
+
 // Models lists what there is to speak with, the operator's first choice first.
 func (s *service) Models(ctx context.Context) []model {
 	var list []model

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/labstack/echo/v4"
-
 	"llmhist/platform/identity"
 	"llmhist/platform/web"
 )
@@ -26,10 +24,9 @@ type Server struct {
 // Serve starts a server for the routes that mount adds.
 func Serve(t testing.TB, mount func(router *web.Router)) *Server {
 	t.Helper()
-	e := echo.New()
-	e.HTTPErrorHandler = web.ErrorHandler(Logger())
+	e := web.NewEcho(Logger(), nil)
 	router := web.NewRouter(e)
-	e.Use(web.RequestID(), web.BodyLimit(), web.Identify(authenticateByHeader), web.RequireAccess())
+	e.Use(web.RequestID(), web.Recover(), web.BodyLimit(), web.Identify(authenticateByHeader), web.RequireAccess())
 	mount(router)
 	server := httptest.NewServer(e)
 	t.Cleanup(server.Close)

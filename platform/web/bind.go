@@ -27,12 +27,14 @@ type binder struct {
 	path, query  []input
 	body         map[string]input
 	bodyOptional bool
+	lenient      bool // members that are no fields are ignored
 }
 
 type input struct {
-	name  string
-	index []int
-	typ   reflect.Type
+	name    string
+	index   []int
+	typ     reflect.Type
+	lenient bool // as in binder
 }
 
 func newBinder(typ reflect.Type) *binder {
@@ -111,6 +113,9 @@ func (b *binder) bindBody(r *http.Request, target reflect.Value, fields *fault.F
 	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		in, known := b.body[name]
+		if !known && b.lenient {
+			continue
+		}
 		if !known {
 			fields.Add(name, "unknown_field", "is not a field of this request; it takes "+b.fieldNames())
 			continue
@@ -144,7 +149,9 @@ func objectMembers(data []byte) (map[string]json.RawMessage, error) {
 
 func setJSON(fields *fault.Fields, in input, target reflect.Value, value json.RawMessage) {
 	decoder := json.NewDecoder(bytes.NewReader(value))
-	decoder.DisallowUnknownFields() // nested objects are read as strictly as the outer one
+	if !in.lenient { // nested objects are read as strictly as the outer one
+		decoder.DisallowUnknownFields()
+	}
 	err := decoder.Decode(target.Addr().Interface())
 	var wrongType *json.UnmarshalTypeError
 	switch {

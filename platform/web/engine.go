@@ -19,6 +19,7 @@ func NewEcho(logger *slog.Logger, trustedProxies []netip.Prefix) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = ErrorHandler(logger)
+	e.Pre(trimSlash)
 	e.IPExtractor = echo.ExtractIPDirect()
 	if len(trustedProxies) > 0 {
 		trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
@@ -41,10 +42,16 @@ func CORS(origins []string) echo.MiddlewareFunc {
 	return middleware.CORSWithConfig(middleware.CORSConfig{
 		AllowOrigins:  origins,
 		AllowMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", RequestIDHeader},
+		AllowHeaders:  append([]string{"Authorization", "Content-Type", "Idempotency-Key", RequestIDHeader}, sdkHeaders...),
 		ExposeHeaders: []string{RequestIDHeader, "Retry-After", "RateLimit", "RateLimit-Policy", "Location"},
 		MaxAge:        600,
 	})
+}
+
+// sdkHeaders are what OpenAI's SDKs send from a browser; all are ignored.
+var sdkHeaders = []string{
+	"OpenAI-Organization", "OpenAI-Project", "X-Stainless-Arch", "X-Stainless-Lang", "X-Stainless-OS", "X-Stainless-Package-Version",
+	"X-Stainless-Retry-Count", "X-Stainless-Runtime", "X-Stainless-Runtime-Version", "X-Stainless-Timeout",
 }
 
 // Guard runs check before the handler of every known route; its error is the

@@ -95,6 +95,17 @@ func (h Handler) BodyOptional() Handler {
 	return h
 }
 
+// Lenient ignores the fields of a request body that the handler does not know:
+// below /v1, clients may know more than this server.
+func (h Handler) Lenient() Handler {
+	h.in.lenient = true
+	for name, in := range h.in.body {
+		in.lenient = true
+		h.in.body[name] = in
+	}
+	return h
+}
+
 // Returns describes a successful answer whose body is a T.
 func Returns[T any](status int, contentType, description string) Answer {
 	return Answer{Status: status, ContentType: contentType, Body: reflect.TypeFor[T](), Description: description}

@@ -42,6 +42,7 @@ func (r *Router) OpenAPI(about About) *huma.OpenAPI {
 	}
 	problem := registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	registry.SchemaFromRef(problem.Ref).AdditionalProperties = true // extension members, RFC 9457 section 3.2
+	openAI := registry.Schema(reflect.TypeFor[OpenAIError](), true, "OpenAIError")
 	seen := map[string]bool{}
 	for _, route := range r.routes {
 		if route.Hidden {
@@ -57,7 +58,11 @@ func (r *Router) OpenAPI(about About) *huma.OpenAPI {
 			item = &huma.PathItem{}
 			document.Paths[address] = item
 		}
-		setOperation(item, route.Method, operation(registry, route, problem))
+		failure := map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}
+		if underOpenAI(route.Path) {
+			failure = map[string]*huma.MediaType{"application/json": {Schema: openAI}}
+		}
+		setOperation(item, route.Method, operation(registry, route, failure))
 	}
 	return document
 }
@@ -99,7 +104,7 @@ func setOperation(item *huma.PathItem, method string, op *huma.Operation) {
 	}
 }
 
-func operation(registry huma.Registry, route *Route, problem *huma.Schema) *huma.Operation {
+func operation(registry huma.Registry, route *Route, failure map[string]*huma.MediaType) *huma.Operation {
 	op := &huma.Operation{
 		OperationID: operationID(route),
 		Summary:     route.Summary,
@@ -121,7 +126,7 @@ func operation(registry huma.Registry, route *Route, problem *huma.Schema) *huma
 	for _, status := range errorStatuses(route) {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{
 			Description: http.StatusText(status),
-			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: problem}},
+			Content:     failure,
 		}
 	}
 	switch route.Access {
@@ -214,6 +219,9 @@ func errorStatuses(route *Route) []int {
 	}
 	for _, status := range route.Errors {
 		set[status] = true
+	}
+	if underOpenAI(route.Path) {
+		delete(set, http.StatusUnprocessableEntity) // it is a 400 there
 	}
 	list := []int{}
 	for status := 400; status < 600; status++ {

@@ -9,7 +9,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -141,6 +140,10 @@ func ErrorHandler(logger *slog.Logger) echo.HTTPErrorHandler {
 		r := c.Request()
 		f := Fault(err)
 		status := statusOf[f.Kind]
+		if underOpenAI(r.URL.Path) {
+			f = inOpenAITerms(f)
+			status = openAIStatus(f)
+		}
 		if status >= http.StatusInternalServerError {
 			logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
 				slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", status),
@@ -172,8 +175,9 @@ func writeProblem(c echo.Context, f *fault.Error, status int) {
 	}
 	var body any = ProblemOf(f, r)
 	contentType := "application/problem+json"
-	if r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/") {
-		body, contentType = openAIError(f, status), "application/json"
+	if underOpenAI(r.URL.Path) {
+		body, contentType = openAIErrorOf(f, status), "application/json"
+		setOpenAIRetry(header, f)
 	}
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -186,28 +190,4 @@ func writeProblem(c echo.Context, f *fault.Error, status int) {
 	}
 	c.Response().WriteHeader(status)
 	_, _ = c.Response().Write(data) // a client that is gone needs no answer
-}
-
-// openAIError is the error shape that OpenAI's SDKs read.
-func openAIError(f *fault.Error, status int) any {
-	kind := "invalid_request_error"
-	switch {
-	case status == http.StatusTooManyRequests:
-		kind = "rate_limit_error"
-	case status >= http.StatusInternalServerError:
-		kind = "server_error"
-	}
-	var param *string
-	if len(f.Fields) > 0 {
-		param = &f.Fields[0].Field
-	}
-	type detail struct {
-		Message string  `json:"message"`
-		Type    string  `json:"type"`
-		Param   *string `json:"param"`
-		Code    string  `json:"code"`
-	}
-	return struct {
-		Error detail `json:"error"`
-	}{detail{Message: f.Detail, Type: kind, Param: param, Code: f.Code}}
 }
