@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"llmhist/bench/load"
+	"llmhist/bench/rig"
 )
 
 // scenario is one row of the report.
@@ -49,9 +50,9 @@ func (s *stage) scenarios() []scenario {
 		{groupHealth, "GET /healthz", 10, quick, get("/healthz", ""), get("/healthz", "")},
 		{groupHealth, "GET /readyz", 10, quick, get("/readyz", ""), nil},
 
-		{groupAccount, "POST /auth/login", 4, slow, post("/auth/login", "", s.visitor.body(), 200), post("/auth/login", "", s.visitor.body(), 200)},
+		{groupAccount, "POST /auth/login", 4, slow, post("/auth/login", "", bodyOf(s.visitor), 200), post("/auth/login", "", bodyOf(s.visitor), 200)},
 		{groupAccount, "POST /auth/refresh", 10, quick, s.refresh(), post("/auth/refresh", "", "{}", 200)},
-		{groupAccount, "GET /users/me", 10, quick, get("/users/me", s.user.access), get("/users/me", s.baselineToken)},
+		{groupAccount, "GET /users/me", 10, quick, get("/users/me", s.user.Access), get("/users/me", s.baselineToken)},
 	}
 	list = append(list, s.chats()...)
 	list = append(list, s.images()...)
@@ -73,9 +74,9 @@ func (s *stage) images() []scenario {
 	fake := `{"prompt":"a lighthouse above a calm sea","size":"256x256","model":"demo-image"}`
 	local := `{"prompt":"a lighthouse above a calm sea","size":"512x512","model":"local/canvas"}`
 	return []scenario{
-		{groupImage, "POST /image/generate, fake provider, 256x256", 1, quick, post("/image/generate", s.user.access, fake, 201), nil},
-		{groupImage, "POST /image/generate, fake provider, 256x256", 10, quick, post("/image/generate", s.user.access, fake, 201), nil},
-		{groupImage, "POST /image/generate, local/canvas, 512x512", 2, slow, post("/image/generate", s.user.access, local, 201), nil},
+		{groupImage, "POST /image/generate, fake provider, 256x256", 1, quick, post("/image/generate", s.user.Access, fake, 201), nil},
+		{groupImage, "POST /image/generate, fake provider, 256x256", 10, quick, post("/image/generate", s.user.Access, fake, 201), nil},
+		{groupImage, "POST /image/generate, local/canvas, 512x512", 2, slow, post("/image/generate", s.user.Access, local, 201), nil},
 	}
 }
 
@@ -84,22 +85,24 @@ func (s *stage) lists() []scenario {
 	list := func(name, path, token string) scenario {
 		return scenario{groupList, name, 4, quick, get(path, token), nil}
 	}
-	other := s.user.id + 5
-	search := list("GET /admin/images, text search", "/admin/images?page=1&per_page=10&q=picture+4711", s.admin.access)
+	other := s.user.ID + 5
+	search := list("GET /admin/images, text search", "/admin/images?page=1&per_page=10&q=picture+4711", s.admin.Access)
 	search.slow = true
 	return []scenario{
-		list("GET /admin/images, page 1", "/admin/images?page=1&per_page=10", s.admin.access),
-		list(fmt.Sprintf("GET /admin/images, page %d", deep), fmt.Sprintf("/admin/images?page=%d&per_page=10", deep), s.admin.access),
-		list(fmt.Sprintf("GET /admin/images, page %d", deep/2), fmt.Sprintf("/admin/images?page=%d&per_page=10", deep/2), s.admin.access),
-		list("GET /admin/images, 100 a page", "/admin/images?page=1&per_page=100", s.admin.access),
-		list("GET /admin/images, one user", fmt.Sprintf("/admin/images?page=1&per_page=10&user_id=%d", other), s.admin.access),
-		list(fmt.Sprintf("GET /admin/images, one user, page %d", deep/owners), fmt.Sprintf("/admin/images?page=%d&per_page=10&user_id=%d", deep/owners, other), s.admin.access),
+		list("GET /admin/images, page 1", "/admin/images?page=1&per_page=10", s.admin.Access),
+		list(fmt.Sprintf("GET /admin/images, page %d", deep), fmt.Sprintf("/admin/images?page=%d&per_page=10", deep), s.admin.Access),
+		list(fmt.Sprintf("GET /admin/images, page %d", deep/2), fmt.Sprintf("/admin/images?page=%d&per_page=10", deep/2), s.admin.Access),
+		list("GET /admin/images, 100 a page", "/admin/images?page=1&per_page=100", s.admin.Access),
+		list("GET /admin/images, one user", fmt.Sprintf("/admin/images?page=1&per_page=10&user_id=%d", other), s.admin.Access),
+		list(fmt.Sprintf("GET /admin/images, one user, page %d", deep/owners), fmt.Sprintf("/admin/images?page=%d&per_page=10&user_id=%d", deep/owners, other), s.admin.Access),
 		search,
-		list("GET /image, own, page 1", "/image?page=1&per_page=10", s.user.access),
+		list("GET /image, own, page 1", "/image?page=1&per_page=10", s.user.Access),
 	}
 }
 
-func (a account) body() string { return fmt.Sprintf(`{"email":%q,"password":%q}`, a.Email, a.Password) }
+func bodyOf(a rig.Account) string {
+	return fmt.Sprintf(`{"email":%q,"password":%q}`, a.Email, a.Password)
+}
 
 func get(path, token string) script {
 	return func(address string) func(int) load.Script {
@@ -113,7 +116,7 @@ func get(path, token string) script {
 
 func post(path, token, body string, want int) script {
 	return func(address string) func(int) load.Script {
-		wire := load.Encode(http.MethodPost, path, address, jsonHeader(token), []byte(body))
+		wire := load.Encode(http.MethodPost, path, address, rig.JSONHeader(token), []byte(body))
 		return load.Repeat(load.Request{Wire: wire}, want)
 	}
 }
@@ -125,7 +128,7 @@ func (s *stage) refresh() script {
 	}
 }
 
-func (s *stage) ask(body string) script { return chat(s.user.access, body) }
+func (s *stage) ask(body string) script { return chat(s.user.Access, body) }
 
 func (s *stage) askBaseline(body string) script { return chat(s.baselineToken, body) }
 
@@ -133,7 +136,7 @@ func (s *stage) askBaseline(body string) script { return chat(s.baselineToken, b
 // answer, not the event before it that no model was needed for.
 func chat(token, body string) script {
 	return func(address string) func(int) load.Script {
-		request := load.Request{Wire: load.Encode(http.MethodPost, "/chat", address, jsonHeader(token), []byte(body))}
+		request := load.Request{Wire: load.Encode(http.MethodPost, "/chat", address, rig.JSONHeader(token), []byte(body))}
 		if body == streamed {
 			request.Marker = []byte("event: delta")
 			return func(int) load.Script { return streamScript{request} }

@@ -1,4 +1,7 @@
-package main
+// Package rig is what measurements stand on: the servers they start, who signs
+// in to them, and what the machine is and does meanwhile. bench/suite and
+// bench/stores share it.
+package rig
 
 import (
 	"bufio"
@@ -23,20 +26,22 @@ const (
 	stopLimit  = 40 * time.Second // until it is killed: longer than it may drain
 )
 
-// child is a server that was started for the measurement.
-type child struct {
+// Child is a server that was started for a measurement.
+type Child struct {
+	Address string // host:port
+	First   string // first line of its output, when it was waited for
+
 	command *exec.Cmd
-	address string // host:port
 	log     string // file of its standard error
-	first   string // first line of its output, when it was waited for
 }
 
-func (c *child) pid() int { return c.command.Process.Pid }
+// PID returns the number of the child's process.
+func (c *Child) PID() int { return c.command.Process.Pid }
 
 // start runs a program with exactly this environment in the directory dir, so
 // that no setting of the operator's shell changes what is measured.
-func start(ctx context.Context, dir string, env []string, program string, args ...string) (*child, io.ReadCloser, error) {
-	c := &child{command: exec.CommandContext(ctx, program, args...), log: filepath.Join(dir, filepath.Base(program)+".log")}
+func start(ctx context.Context, dir string, env []string, program string, args ...string) (*Child, io.ReadCloser, error) {
+	c := &Child{command: exec.CommandContext(ctx, program, args...), log: filepath.Join(dir, filepath.Base(program)+".log")}
 	log, err := os.OpenFile(c.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, nil, err
@@ -52,23 +57,24 @@ func start(ctx context.Context, dir string, env []string, program string, args .
 	return c, out, c.command.Start()
 }
 
-// startTool runs a program that prints a line when it listens.
-func startTool(ctx context.Context, dir, program string, args ...string) (*child, error) {
+// StartTool runs a program that prints a line when it listens.
+func StartTool(ctx context.Context, dir, program string, args ...string) (*Child, error) {
 	c, out, err := start(ctx, dir, nil, program, args...)
 	if err != nil {
 		return nil, err
 	}
 	timer := time.AfterFunc(startLimit, func() { _ = c.command.Process.Kill() })
 	defer timer.Stop()
-	if c.first, err = bufio.NewReader(io.LimitReader(out, 64<<10)).ReadString('\n'); err != nil {
-		c.stop()
-		return nil, fmt.Errorf("%s did not start: %s", filepath.Base(program), c.lastWords())
+	if c.First, err = bufio.NewReader(io.LimitReader(out, 64<<10)).ReadString('\n'); err != nil {
+		c.Stop()
+		return nil, fmt.Errorf("%s did not start: %s", filepath.Base(program), c.LastWords())
 	}
 	return c, nil
 }
 
-// stop ends the child as an operator would.
-func (c *child) stop() {
+// Stop ends the child as an operator would. It does nothing to one that never
+// started or has ended.
+func (c *Child) Stop() {
 	if c == nil || c.command.ProcessState != nil {
 		return
 	}
@@ -78,8 +84,8 @@ func (c *child) stop() {
 	_ = c.command.Wait()
 }
 
-// lastWords returns the end of what the child logged.
-func (c *child) lastWords() string {
+// LastWords returns the end of what the child logged.
+func (c *Child) LastWords() string {
 	data, err := os.ReadFile(c.log)
 	if err != nil {
 		return err.Error()
@@ -87,8 +93,8 @@ func (c *child) lastWords() string {
 	return string(bytes.TrimSpace(data[max(0, len(data)-2000):]))
 }
 
-// logged returns how often the child logged each message.
-func (c *child) logged() map[string]int {
+// Logged returns how often the child logged each message.
+func (c *Child) Logged() map[string]int {
 	counts := map[string]int{}
 	data, err := os.ReadFile(c.log)
 	if err != nil {
@@ -114,33 +120,33 @@ func freePort() (int, error) {
 	return port, listener.Close()
 }
 
-// startServer starts llmhist on an own port and returns when /readyz first
-// answers 200, and how long that took.
-func startServer(ctx context.Context, o options, dir string, env []string, args ...string) (*child, time.Duration, error) {
+// StartServer starts an llmhist binary on an own port, with its log in dir, and
+// returns when /readyz first answers 200, and how long that took.
+func StartServer(ctx context.Context, binary, dir string, env []string, args ...string) (*Child, time.Duration, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, 0, err
 	}
 	began := time.Now()
-	c, out, err := start(ctx, dir, append(env, "PORT="+strconv.Itoa(port)), o.binary, append([]string{"serve"}, args...)...)
+	c, out, err := start(ctx, dir, append(env, "PORT="+strconv.Itoa(port)), binary, append([]string{"serve"}, args...)...)
 	if err != nil {
 		return nil, 0, err
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the child
-	c.address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	c.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	if err := c.awaitReady(ctx); err != nil {
-		c.stop()
+		c.Stop()
 		return nil, 0, err
 	}
 	return c, time.Since(began), nil
 }
 
-func (c *child) awaitReady(ctx context.Context) error {
+func (c *Child) awaitReady(ctx context.Context) error {
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for ctx.Err() == nil {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address+"/readyz", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Address+"/readyz", nil)
 		if err != nil {
 			return err
 		}
@@ -153,5 +159,5 @@ func (c *child) awaitReady(ctx context.Context) error {
 		}
 		time.Sleep(time.Millisecond) // far below what is measured
 	}
-	return fmt.Errorf("the server was not ready in time: %s", c.lastWords())
+	return fmt.Errorf("the server was not ready in time: %s", c.LastWords())
 }
