@@ -71,12 +71,3 @@ func (a API) post(ctx context.Context, path string, body any, want int, into any
 	}
 	return json.Unmarshal(answer, into)
 }
-
-// JSONHeader returns the header of a JSON request by whoever has the token.
-func JSONHeader(token string) http.Header {
-	header := http.Header{"Content-Type": {"application/json"}}
-	if token != "" {
-		header.Set("Authorization", "Bearer "+token)
-	}
-	return header
-}

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -47,7 +46,7 @@ func start(ctx context.Context, dir string, env []string, program string, args .
 		return nil, nil, err
 	}
 	defer func() { _ = log.Close() }() // the child has its own handle
-	c.command.Dir, c.command.Env, c.command.Stderr = dir, append([]string{"PATH=/usr/bin:/bin", "HOME=" + dir}, env...), log
+	c.command.Dir, c.command.Env, c.command.Stderr = dir, environment(dir, env), log
 	c.command.Cancel = func() error { return c.command.Process.Signal(syscall.SIGTERM) }
 	c.command.WaitDelay = stopLimit
 	out, err := c.command.StdoutPipe()
@@ -55,6 +54,12 @@ func start(ctx context.Context, dir string, env []string, program string, args .
 		return nil, nil, err
 	}
 	return c, out, c.command.Start()
+}
+
+// environment keeps settings of the operator's shell from changing what is
+// measured.
+func environment(dir string, env []string) []string {
+	return append([]string{"PATH=/usr/bin:/bin", "HOME=" + dir}, env...)
 }
 
 // StartTool runs a program that prints a line when it listens.
@@ -108,37 +113,6 @@ func (c *Child) Logged() map[string]int {
 		counts[strings.ToLower(record.Level)+" "+strconv.Quote(record.Msg)]++
 	}
 	return counts
-}
-
-// freePort returns a port of 127.0.0.1 that nothing listens on.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	return port, listener.Close()
-}
-
-// StartServer starts an llmhist binary on an own port, with its log in dir, and
-// returns when /readyz first answers 200, and how long that took.
-func StartServer(ctx context.Context, binary, dir string, env []string, args ...string) (*Child, time.Duration, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, 0, err
-	}
-	began := time.Now()
-	c, out, err := start(ctx, dir, append(env, "PORT="+strconv.Itoa(port)), binary, append([]string{"serve"}, args...)...)
-	if err != nil {
-		return nil, 0, err
-	}
-	go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the child
-	c.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	if err := c.awaitReady(ctx); err != nil {
-		c.Stop()
-		return nil, 0, err
-	}
-	return c, time.Since(began), nil
 }
 
 func (c *Child) awaitReady(ctx context.Context) error {

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // CopyBinary copies the server into dir and returns its path there, so that a
@@ -44,14 +48,51 @@ func WithoutLimits() []string {
 	return env
 }
 
-// CreateAdmin makes an administrator with the command an operator uses. The
-// arguments say where the server keeps its accounts.
-func CreateAdmin(ctx context.Context, binary, dir string, admin Account, args ...string) error {
-	command := exec.CommandContext(ctx, binary, append([]string{"admin", "create", "--email", admin.Email}, args...)...)
-	command.Dir, command.Env = dir, []string{"PATH=/usr/bin:/bin", "HOME=" + dir}
+// Server is an llmhist binary and how it is run.
+type Server struct {
+	Binary string
+	Dir    string   // where it is started and logs to
+	Env    []string // its settings, and nothing else of the operator's shell
+}
+
+// CreateAdmin makes an administrator with the command an operator uses.
+func (s Server) CreateAdmin(ctx context.Context, admin Account) error {
+	command := exec.CommandContext(ctx, s.Binary, "admin", "create", "--email", admin.Email)
+	command.Dir, command.Env = s.Dir, environment(s.Dir, s.Env)
 	command.Stdin = strings.NewReader(admin.Password + "\n")
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("admin create: %w: %s", err, out)
 	}
 	return nil
+}
+
+// Start starts the server on a free port and returns when /readyz first answers
+// 200, and how long that took.
+func (s Server) Start(ctx context.Context, args ...string) (*Child, time.Duration, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, 0, err
+	}
+	began := time.Now()
+	c, out, err := start(ctx, s.Dir, append(slices.Clone(s.Env), "PORT="+strconv.Itoa(port)), s.Binary, append([]string{"serve"}, args...)...)
+	if err != nil {
+		return nil, 0, err
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the child
+	c.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	if err := c.awaitReady(ctx); err != nil {
+		c.Stop()
+		return nil, 0, err
+	}
+	return c, time.Since(began), nil
+}
+
+// freePort returns a port of 127.0.0.1 that nothing listens on.
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	return port, listener.Close()
 }

@@ -84,7 +84,7 @@ func (s *stage) measureScenario(ctx context.Context, scenario scenario) (row, er
 	return r, nil
 }
 
-func (s *stage) run(ctx context.Context, server *rig.Child, scenario scenario, script script) (load.Result, error) {
+func (s *stage) run(ctx context.Context, server *rig.Child, scenario scenario, script rig.Script) (load.Result, error) {
 	duration := s.options.duration
 	if scenario.slow {
 		duration *= slowFactor

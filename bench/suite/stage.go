@@ -69,14 +69,14 @@ func (s *stage) close() {
 	s.upstream.Stop()
 }
 
-// environment returns the settings of the server.
-func (s *stage) environment(data string) []string {
+// serverOn returns the server with its settings, on a data directory.
+func (s *stage) serverOn(data string) rig.Server {
 	env := []string{
 		"HOST=127.0.0.1", "DATA_DIR=" + data, "LOG_LEVEL=warn", "LOG_FORMAT=json", "JWT_EXPIRES_IN=2h",
 		"CHAT_PROVIDERS=openai,local", "OPENAI_API_KEY=x", "OPENAI_DEFAULT_MODEL=demo-1",
 		"OPENAI_BASE_URL=http://" + s.upstream.Address + "/v1",
 	}
-	return append(env, rig.WithoutLimits()...)
+	return rig.Server{Binary: s.options.binary, Dir: s.dir, Env: append(env, rig.WithoutLimits()...)}
 }
 
 // configFile writes what has no environment variable and returns the path.
@@ -119,7 +119,7 @@ func (s *stage) measureStarts(ctx context.Context) (starts, error) {
 			data = filepath.Join(s.dir, fmt.Sprintf("data%d", i))
 		}
 		s.server.Stop()
-		server, took, err := rig.StartServer(ctx, s.options.binary, s.dir, s.environment(data), "--config", file)
+		server, took, err := s.serverOn(data).Start(ctx, "--config", file)
 		if err != nil {
 			return result, err
 		}
@@ -152,7 +152,7 @@ func (s *stage) prepare(ctx context.Context) (seeded, error) {
 	s.admin = rig.Account{Email: "admin@example.org", Password: "correct horse battery staple"}
 	s.user = rig.Account{Email: "user@example.org", Password: "correct horse battery staple"}
 	s.visitor = rig.Account{Email: "visitor@example.org", Password: s.user.Password}
-	if err := rig.CreateAdmin(ctx, s.options.binary, s.dir, s.admin, "--data-dir", s.dataDir()); err != nil {
+	if err := s.serverOn(s.dataDir()).CreateAdmin(ctx, s.admin); err != nil {
 		return seeded{}, err
 	}
 	api := rig.API{Base: "http://" + s.server.Address}
