@@ -50,24 +50,35 @@ func parseCPU(stat string) (time.Duration, error) {
 }
 
 // RSS returns the resident memory of a process in bytes.
-func RSS(pid int) (int64, error) {
+func RSS(pid int) (int64, error) { return memoryOf(pid, "VmRSS") }
+
+// PeakRSS returns the most resident memory that a process has had since its
+// start or since ResetPeakRSS.
+func PeakRSS(pid int) (int64, error) { return memoryOf(pid, "VmHWM") }
+
+// ResetPeakRSS makes PeakRSS begin anew (proc_pid_clear_refs(5)).
+func ResetPeakRSS(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}
+
+func memoryOf(pid int, field string) (int64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
-	return parseRSS(string(data))
+	return parseMemory(string(data), field)
 }
 
-// parseRSS reads the line "VmRSS:  123 kB" of /proc/PID/status.
-func parseRSS(status string) (int64, error) {
+// parseMemory reads a line such as "VmRSS:  123 kB" of /proc/PID/status.
+func parseMemory(status, field string) (int64, error) {
 	for line := range strings.Lines(status) {
-		text, found := strings.CutPrefix(line, "VmRSS:")
+		text, found := strings.CutPrefix(line, field+":")
 		if !found {
 			continue
 		}
 		kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "kB")), 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("resident memory in the status file: %w", err)
+			return 0, fmt.Errorf("%s in the status file: %w", field, err)
 		}
 		return kilobytes << 10, nil
 	}

@@ -2,6 +2,8 @@ package load
 
 import (
 	"os"
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 )
@@ -38,7 +40,7 @@ func TestParseCPURefusesWhatIsNotAStatFile(t *testing.T) {
 	}
 }
 
-func TestParseRSS(t *testing.T) {
+func TestParseMemory(t *testing.T) {
 	for _, test := range []struct {
 		name, status string
 		want         int64
@@ -49,7 +51,7 @@ func TestParseRSS(t *testing.T) {
 		{"must be a number", "VmRSS:\t much kB\n", 0, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := parseRSS(test.status)
+			got, err := parseMemory(test.status, "VmRSS")
 			if got != test.want || (err != nil) != test.fails {
 				t.Errorf("got %d, %v", got, err)
 			}
@@ -66,5 +68,29 @@ func TestCPUTimeAndMemoryOfThisProcess(t *testing.T) {
 	}
 	if rss, err := RSS(os.Getpid()); err != nil || rss < 1<<20 {
 		t.Errorf("%d bytes resident, %v", rss, err)
+	}
+}
+
+func TestThePeakOfMemoryBeginsAnew(t *testing.T) {
+	if _, err := os.Stat("/proc/self/clear_refs"); err != nil {
+		t.Skip("this system does not say")
+	}
+	const size = 64 << 20
+	touched := make([]byte, size)
+	for i := 0; i < size; i += 4096 {
+		touched[i] = 1
+	}
+	before, err := PeakRSS(os.Getpid())
+	if err != nil || before < size {
+		t.Fatalf("%d bytes at most, %v", before, err)
+	}
+	runtime.KeepAlive(touched)
+	touched = nil
+	debug.FreeOSMemory()
+	if err := ResetPeakRSS(os.Getpid()); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := PeakRSS(os.Getpid()); err != nil || after > before-size/2 {
+		t.Errorf("%d bytes after %d, %v", after, before, err)
 	}
 }

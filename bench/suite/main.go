@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"llmhist/bench/rig"
 )
 
 func main() {
@@ -77,13 +79,13 @@ func parseOptions(args []string) (options, error) {
 
 // measureAll runs everything and writes the report.
 func measureAll(ctx context.Context, o options) (err error) {
-	r := report{options: o, machine: describeMachine(ctx), began: time.Now()}
+	r := report{options: o, machine: rig.DescribeMachine(ctx), began: time.Now()}
 	dir, err := os.MkdirTemp("", "llmhist-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if r.disk, err = probeDisk(dir); err != nil {
+	if r.disk, err = rig.ProbeDisk(dir); err != nil {
 		return err
 	}
 	s, err := openStage(ctx, o, dir)
@@ -103,7 +105,7 @@ func measureAll(ctx context.Context, o options) (err error) {
 	if r.memory, err = s.memory(r.rows); err != nil {
 		return err
 	}
-	r.logged = s.server.logged()
+	r.logged = s.server.Logged()
 	r.took = time.Since(r.began)
 	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
 		return err

@@ -2,16 +2,14 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
-	"time"
 
 	"llmhist/bench/load"
+	"llmhist/bench/rig"
 )
 
 // row is what one scenario measured, one result for each run.
@@ -31,11 +29,11 @@ const (
 // measureScenarios runs every scenario. llmhist and the yardstick take turns, so
 // that both see the same moods of the machine. It also returns how busy others
 // kept the machine meanwhile.
-func (s *stage) measureScenarios(ctx context.Context) ([]row, noise, error) {
+func (s *stage) measureScenarios(ctx context.Context) ([]row, rig.Noise, error) {
 	var rows []row
 	begin, err := s.clock()
 	if err != nil {
-		return nil, noise{}, err
+		return nil, rig.Noise{}, err
 	}
 	for _, scenario := range s.scenarios() {
 		if !s.options.only.MatchString(scenario.name) {
@@ -43,13 +41,25 @@ func (s *stage) measureScenarios(ctx context.Context) ([]row, noise, error) {
 		}
 		measured, err := s.measureScenario(ctx, scenario)
 		if err != nil {
-			return nil, noise{}, fmt.Errorf("%s: %w", scenario.name, err)
+			return nil, rig.Noise{}, fmt.Errorf("%s: %w", scenario.name, err)
 		}
 		rows = append(rows, measured)
-		say("%-55s %2d connections  %9.1f/s", scenario.name, scenario.connections, spreadOf(measured.server, load.Result.PerSecond).median)
+		say("%-55s %2d connections  %9.1f/s", scenario.name, scenario.connections, rig.SpreadOf(measured.server, load.Result.PerSecond).Median)
 	}
 	end, err := s.clock()
-	return rows, end.since(begin), err
+	return rows, end.Since(begin), err
+}
+
+// The own processes of a reading of the clock.
+const (
+	ownServer = iota
+	ownYardstick
+	ownUpstream
+	ownDriver
+)
+
+func (s *stage) clock() (rig.Clock, error) {
+	return rig.ReadClock(s.server.PID(), s.baseline.PID(), s.upstream.PID(), os.Getpid())
 }
 
 // slowFactor is how much longer a run of slow requests takes.
@@ -74,18 +84,18 @@ func (s *stage) measureScenario(ctx context.Context, scenario scenario) (row, er
 	return r, nil
 }
 
-func (s *stage) run(ctx context.Context, server *child, scenario scenario, script script) (load.Result, error) {
+func (s *stage) run(ctx context.Context, server *rig.Child, scenario scenario, script rig.Script) (load.Result, error) {
 	duration := s.options.duration
 	if scenario.slow {
 		duration *= slowFactor
 	}
 	result, err := load.Run(ctx, load.Plan{
-		Address: server.address, Connections: scenario.connections, Warmup: s.options.warmup, Duration: duration,
-		Watch:  []int{watchServer: server.pid(), watchUpstream: s.upstream.pid(), watchDriver: os.Getpid()},
-		Script: script(server.address),
+		Address: server.Address, Connections: scenario.connections, Warmup: s.options.warmup, Duration: duration,
+		Watch:  []int{watchServer: server.PID(), watchUpstream: s.upstream.PID(), watchDriver: os.Getpid()},
+		Script: script(server.Address),
 	})
 	if err == nil && result.Failed() > 0 && result.Failed() == result.Requests {
-		err = fmt.Errorf("every request failed: %s", counts(result.Failures, ""))
+		err = fmt.Errorf("every request failed: %s", rig.Counts(result.Failures, ""))
 	}
 	return result, err
 }
@@ -115,25 +125,6 @@ var (
 	errFew = errors.New("stream of fewer events than the upstream sent")
 )
 
-// spread is a figure over several runs.
-type spread struct{ median, min, max float64 }
-
-// spreadOf returns the median of a figure and its extremes; the lower one of two
-// middle values.
-func spreadOf(results []load.Result, figure func(load.Result) float64) spread {
-	if len(results) == 0 {
-		return spread{}
-	}
-	values := make([]float64, len(results))
-	for i, r := range results {
-		values[i] = figure(r)
-	}
-	slices.SortFunc(values, cmp.Compare[float64])
-	return spread{median: values[(len(values)-1)/2], min: values[0], max: values[len(values)-1]}
-}
-
 func cpuOf(process int) func(load.Result) float64 {
-	return func(r load.Result) float64 { return microseconds(r.CPUPerRequest(process)) }
+	return func(r load.Result) float64 { return rig.Microseconds(r.CPUPerRequest(process)) }
 }
-
-func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

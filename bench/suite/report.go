@@ -8,17 +8,18 @@ import (
 	"time"
 
 	"llmhist/bench/load"
+	"llmhist/bench/rig"
 )
 
 // report is everything that was measured.
 type report struct {
 	options options
-	machine machine
-	disk    disk
+	machine rig.Machine
+	disk    rig.Disk
 	starts  starts
 	seeded  seeded
 	rows    []row
-	noise   noise
+	noise   rig.Noise
 	memory  memory
 	logged  map[string]int // what the server logged at warn or above, and how often
 	began   time.Time
@@ -55,16 +56,16 @@ func (r report) command() string {
 }
 
 func (r report) writeConditions(b *strings.Builder) {
-	fmt.Fprintf(b, "Made by `%s` on %s in %s, at commit `%s`. ", r.command(), r.began.UTC().Format("2006-01-02 15:04 MST"), r.took.Round(time.Second), r.machine.commit)
+	fmt.Fprintf(b, "Made by `%s` on %s in %s, at commit `%s`. ", r.command(), r.began.UTC().Format("2006-01-02 15:04 MST"), r.took.Round(time.Second), r.machine.Commit)
 	fmt.Fprint(b, "Do not edit: run it again.\n\n| | |\n|---|---|\n")
 	for _, line := range [][2]string{
-		{"CPU", fmt.Sprintf("%s, %d cores, shared by the server, the fake upstream and the load driver", r.machine.cpu, r.machine.cores)},
-		{"Memory", r.machine.memory},
-		{"Kernel", r.machine.kernel},
+		{"CPU", fmt.Sprintf("%s, %d cores, shared by the server, the fake upstream and the load driver", r.machine.CPU, r.machine.Cores)},
+		{"Memory", r.machine.Memory},
+		{"Kernel", r.machine.Kernel},
 		{"Go", runtime.Version()},
-		{"File system", fmt.Sprintf("%s; 4 KiB written and synced: p50 %s, p99 %s", r.disk.filesystem, milliseconds(r.disk.fsync.P50), milliseconds(r.disk.fsync.P99))},
-		{"Load average before", r.machine.load},
-		{"Used by other programs during the measurements", fmt.Sprintf("%.1f %% of the CPU time; %.1f %% taken by the hypervisor", 100*r.noise.others, 100*r.noise.stolen)},
+		{"File system", fmt.Sprintf("%s; 4 KiB written and synced: p50 %s, p99 %s", r.disk.Filesystem, rig.Milliseconds(r.disk.Fsync.P50), rig.Milliseconds(r.disk.Fsync.P99))},
+		{"Load average before", r.machine.Load},
+		{"Used by other programs during the measurements", fmt.Sprintf("%.1f %% of the CPU time; %.1f %% taken by the hypervisor", 100*r.noise.Others, 100*r.noise.Stolen)},
 		{"Server", "SQLite and objects in a data directory, request limits off, logging at `warn`"},
 		{"Each figure", fmt.Sprintf("median of %d runs of %s (logins, local/canvas and text search %s) after %s of warm-up; lowest and highest run in brackets",
 			r.options.runs, r.options.duration, slowFactor*r.options.duration, r.options.warmup)},
@@ -79,11 +80,11 @@ func (r report) writeStarts(b *strings.Builder) {
 	for _, line := range [][2]string{
 		{"Process start to first 200 of `/readyz`, data directory with content", timesOf(s.warm)},
 		{"The same on an empty directory (makes the RSA key and the schema)", timesOf(s.cold)},
-		{"Resident memory when ready", mebibytes(s.rssStart)},
-		{"Resident memory after " + r.options.idle.String() + " idle", mebibytes(s.rssIdle)},
-		{"Resident memory after all measurements", mebibytes(r.memory.end)},
-		{"Highest resident memory", mebibytes(r.memory.peak) + ", in " + code(r.memory.peakIn)},
-		{"Binary", mebibytes(s.binaryBytes)},
+		{"Resident memory when ready", rig.Mebibytes(s.rssStart)},
+		{"Resident memory after " + r.options.idle.String() + " idle", rig.Mebibytes(s.rssIdle)},
+		{"Resident memory after all measurements", rig.Mebibytes(r.memory.end)},
+		{"Highest resident memory", rig.Mebibytes(r.memory.peak) + ", in " + rig.Code(r.memory.peakIn)},
+		{"Binary", rig.Mebibytes(s.binaryBytes)},
 	} {
 		fmt.Fprintf(b, "| %s | %s |\n", line[0], line[1])
 	}
@@ -129,7 +130,7 @@ func (r row) writeTo(b *strings.Builder, streams, compared bool) {
 	} else if compared {
 		own = append(own, "", "")
 	}
-	fmt.Fprintf(b, "| %s | %d | %s |\n", code(r.scenario.name), r.scenario.connections, strings.Join(own, " | "))
+	fmt.Fprintf(b, "| %s | %d | %s |\n", rig.Code(r.scenario.name), r.scenario.connections, strings.Join(own, " | "))
 	if r.baseline == nil {
 		return
 	}
@@ -144,15 +145,15 @@ func (r row) firstPiece(results []load.Result) string {
 	if !r.isStream() {
 		return ""
 	}
-	return number(spreadOf(results, func(r load.Result) float64 { return microseconds(r.FirstByte.P50) / 1000 }).median)
+	return rig.Number(rig.SpreadOf(results, func(r load.Result) float64 { return rig.Microseconds(r.FirstByte.P50) / 1000 }).Median)
 }
 
 func cells(results []load.Result) []string {
-	p50 := spreadOf(results, func(r load.Result) float64 { return microseconds(r.Latency.P50) / 1000 })
-	p99 := spreadOf(results, func(r load.Result) float64 { return microseconds(r.Latency.P99) / 1000 })
+	p50 := rig.SpreadOf(results, func(r load.Result) float64 { return rig.Microseconds(r.Latency.P50) / 1000 })
+	p99 := rig.SpreadOf(results, func(r load.Result) float64 { return rig.Microseconds(r.Latency.P99) / 1000 })
 	return []string{
-		withRange(spreadOf(results, load.Result.PerSecond)), number(p50.median), number(p99.median),
-		withRange(spreadOf(results, cpuOf(watchServer))), failures(results),
+		rig.SpreadOf(results, load.Result.PerSecond).WithRange(), rig.Number(p50.Median), rig.Number(p99.Median),
+		rig.SpreadOf(results, cpuOf(watchServer)).WithRange(), failures(results),
 	}
 }
 
@@ -163,28 +164,15 @@ func failures(results []load.Result) string {
 			total[text] += count
 		}
 	}
-	return counts(total, "0")
-}
-
-// counts lists how often each text was seen.
-func counts(seen map[string]int, none string) string {
-	if len(seen) == 0 {
-		return none
-	}
-	var parts []string
-	for text, count := range seen {
-		parts = append(parts, fmt.Sprintf("%d × %s", count, text))
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, ", ")
+	return rig.Counts(total, "0")
 }
 
 func ratio(ours, theirs []load.Result, figure func(load.Result) float64) string {
-	denominator := spreadOf(theirs, figure).median
+	denominator := rig.SpreadOf(theirs, figure).Median
 	if denominator == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", spreadOf(ours, figure).median/denominator)
+	return fmt.Sprintf("%.2f", rig.SpreadOf(ours, figure).Median/denominator)
 }
 
 // writeShares says where the CPU time of a request went, so that a figure that
@@ -194,11 +182,13 @@ func (r report) writeShares(b *strings.Builder) {
 		"where these columns are of one size, requests/s is a property of the whole arrangement and CPU µs/request the better figure.\n\n",
 		"| request | connections | llmhist | fake upstream | load driver | p90 ms | slowest ms |\n|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, one := range r.rows {
-		median := func(figure func(load.Result) float64) string { return number(spreadOf(one.server, figure).median) }
-		fmt.Fprintf(b, "| %s | %d | %s | %s | %s | %s | %s |\n", code(one.scenario.name), one.scenario.connections,
+		median := func(figure func(load.Result) float64) string {
+			return rig.Number(rig.SpreadOf(one.server, figure).Median)
+		}
+		fmt.Fprintf(b, "| %s | %d | %s | %s | %s | %s | %s |\n", rig.Code(one.scenario.name), one.scenario.connections,
 			median(cpuOf(watchServer)), median(cpuOf(watchUpstream)), median(cpuOf(watchDriver)),
-			median(func(r load.Result) float64 { return microseconds(r.Latency.P90) / 1000 }),
-			number(spreadOf(one.server, func(r load.Result) float64 { return microseconds(r.Latency.Max) / 1000 }).max))
+			median(func(r load.Result) float64 { return rig.Microseconds(r.Latency.P90) / 1000 }),
+			rig.Number(rig.SpreadOf(one.server, func(r load.Result) float64 { return rig.Microseconds(r.Latency.Max) / 1000 }).Max))
 	}
 }
 
@@ -214,44 +204,16 @@ func (r report) writeNotes(b *strings.Builder) {
 - The fake upstream answers at once: its times are not those of a model.
 - Ratios of one run can be compared between machines; single figures cannot.
 `)
-	fmt.Fprintf(b, "- What the server logged at `warn` or above during all this: %s.\n", counts(r.logged, "nothing"))
+	fmt.Fprintf(b, "- What the server logged at `warn` or above during all this: %s.\n", rig.Counts(r.logged, "nothing"))
 	fmt.Fprintf(b, "- CPU shares of the whole machine during the measurements: llmhist %.0f %%, yardstick %.0f %%, upstream %.0f %%, driver %.0f %%.\n",
-		100*r.noise.server, 100*r.noise.yard, 100*r.noise.upstream, 100*r.noise.driver)
+		100*r.noise.Own(ownServer), 100*r.noise.Own(ownYardstick), 100*r.noise.Own(ownUpstream), 100*r.noise.Own(ownDriver))
 	fmt.Fprintf(b, "- Filling the table took %s.\n", r.seeded.took.Round(10*time.Millisecond))
 }
-
-func code(text string) string {
-	request, rest, _ := strings.Cut(text, ", ")
-	if rest == "" {
-		return "`" + request + "`"
-	}
-	return "`" + request + "`, " + rest
-}
-
-func withRange(s spread) string {
-	return fmt.Sprintf("%s (%s–%s)", number(s.median), number(s.min), number(s.max))
-}
-
-// number writes three significant digits, or all before the point.
-func number(v float64) string {
-	switch {
-	case v >= 100:
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
-	default:
-		return fmt.Sprintf("%.2f", v)
-	}
-}
-
-func milliseconds(d time.Duration) string { return number(microseconds(d)/1000) + " ms" }
-
-func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
 func timesOf(durations []time.Duration) string {
 	if len(durations) == 0 {
 		return ""
 	}
 	sorted := slices.Sorted(slices.Values(durations))
-	return fmt.Sprintf("%s (%s–%s, %d starts)", milliseconds(load.Percentile(sorted, 50)), milliseconds(sorted[0]), milliseconds(sorted[len(sorted)-1]), len(sorted))
+	return fmt.Sprintf("%s (%s–%s, %d starts)", rig.Milliseconds(load.Percentile(sorted, 50)), rig.Milliseconds(sorted[0]), rig.Milliseconds(sorted[len(sorted)-1]), len(sorted))
 }

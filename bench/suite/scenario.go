@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"llmhist/bench/load"
+	"llmhist/bench/rig"
 )
 
 // scenario is one row of the report.
@@ -13,12 +14,9 @@ type scenario struct {
 	name        string
 	connections int
 	slow        bool // takes so long that a run has to be longer
-	server      script
-	baseline    script // nil = there is nothing to compare with
+	server      rig.Script
+	baseline    rig.Script // nil = there is nothing to compare with
 }
-
-// script makes the conversation with a server at an address.
-type script func(address string) func(n int) load.Script
 
 // The values of scenario.slow.
 const (
@@ -45,13 +43,13 @@ const (
 // scenarios lists everything that is measured, in the order of the report.
 func (s *stage) scenarios() []scenario {
 	list := []scenario{
-		{groupHealth, "GET /healthz", 1, quick, get("/healthz", ""), get("/healthz", "")},
-		{groupHealth, "GET /healthz", 10, quick, get("/healthz", ""), get("/healthz", "")},
-		{groupHealth, "GET /readyz", 10, quick, get("/readyz", ""), nil},
+		{groupHealth, "GET /healthz", 1, quick, rig.Get("/healthz", ""), rig.Get("/healthz", "")},
+		{groupHealth, "GET /healthz", 10, quick, rig.Get("/healthz", ""), rig.Get("/healthz", "")},
+		{groupHealth, "GET /readyz", 10, quick, rig.Get("/readyz", ""), nil},
 
-		{groupAccount, "POST /auth/login", 4, slow, post("/auth/login", "", s.visitor.body(), 200), post("/auth/login", "", s.visitor.body(), 200)},
-		{groupAccount, "POST /auth/refresh", 10, quick, s.refresh(), post("/auth/refresh", "", "{}", 200)},
-		{groupAccount, "GET /users/me", 10, quick, get("/users/me", s.user.access), get("/users/me", s.baselineToken)},
+		{groupAccount, "POST /auth/login", 4, slow, rig.Post("/auth/login", "", bodyOf(s.visitor), 200), rig.Post("/auth/login", "", bodyOf(s.visitor), 200)},
+		{groupAccount, "POST /auth/refresh", 10, quick, s.refresh(), rig.Post("/auth/refresh", "", "{}", 200)},
+		{groupAccount, "GET /users/me", 10, quick, rig.Get("/users/me", s.user.Access), rig.Get("/users/me", s.baselineToken)},
 	}
 	list = append(list, s.chats()...)
 	list = append(list, s.images()...)
@@ -73,67 +71,52 @@ func (s *stage) images() []scenario {
 	fake := `{"prompt":"a lighthouse above a calm sea","size":"256x256","model":"demo-image"}`
 	local := `{"prompt":"a lighthouse above a calm sea","size":"512x512","model":"local/canvas"}`
 	return []scenario{
-		{groupImage, "POST /image/generate, fake provider, 256x256", 1, quick, post("/image/generate", s.user.access, fake, 201), nil},
-		{groupImage, "POST /image/generate, fake provider, 256x256", 10, quick, post("/image/generate", s.user.access, fake, 201), nil},
-		{groupImage, "POST /image/generate, local/canvas, 512x512", 2, slow, post("/image/generate", s.user.access, local, 201), nil},
+		{groupImage, "POST /image/generate, fake provider, 256x256", 1, quick, rig.Post("/image/generate", s.user.Access, fake, 201), nil},
+		{groupImage, "POST /image/generate, fake provider, 256x256", 10, quick, rig.Post("/image/generate", s.user.Access, fake, 201), nil},
+		{groupImage, "POST /image/generate, local/canvas, 512x512", 2, slow, rig.Post("/image/generate", s.user.Access, local, 201), nil},
 	}
 }
 
 func (s *stage) lists() []scenario {
 	deep := s.options.images / 10 // the last page of those that were filled in
 	list := func(name, path, token string) scenario {
-		return scenario{groupList, name, 4, quick, get(path, token), nil}
+		return scenario{groupList, name, 4, quick, rig.Get(path, token), nil}
 	}
-	other := s.user.id + 5
-	search := list("GET /admin/images, text search", "/admin/images?page=1&per_page=10&q=picture+4711", s.admin.access)
+	other := s.user.ID + 5
+	search := list("GET /admin/images, text search", "/admin/images?page=1&per_page=10&q=picture+4711", s.admin.Access)
 	search.slow = true
 	return []scenario{
-		list("GET /admin/images, page 1", "/admin/images?page=1&per_page=10", s.admin.access),
-		list(fmt.Sprintf("GET /admin/images, page %d", deep), fmt.Sprintf("/admin/images?page=%d&per_page=10", deep), s.admin.access),
-		list(fmt.Sprintf("GET /admin/images, page %d", deep/2), fmt.Sprintf("/admin/images?page=%d&per_page=10", deep/2), s.admin.access),
-		list("GET /admin/images, 100 a page", "/admin/images?page=1&per_page=100", s.admin.access),
-		list("GET /admin/images, one user", fmt.Sprintf("/admin/images?page=1&per_page=10&user_id=%d", other), s.admin.access),
-		list(fmt.Sprintf("GET /admin/images, one user, page %d", deep/owners), fmt.Sprintf("/admin/images?page=%d&per_page=10&user_id=%d", deep/owners, other), s.admin.access),
+		list("GET /admin/images, page 1", "/admin/images?page=1&per_page=10", s.admin.Access),
+		list(fmt.Sprintf("GET /admin/images, page %d", deep), fmt.Sprintf("/admin/images?page=%d&per_page=10", deep), s.admin.Access),
+		list(fmt.Sprintf("GET /admin/images, page %d", deep/2), fmt.Sprintf("/admin/images?page=%d&per_page=10", deep/2), s.admin.Access),
+		list("GET /admin/images, 100 a page", "/admin/images?page=1&per_page=100", s.admin.Access),
+		list("GET /admin/images, one user", fmt.Sprintf("/admin/images?page=1&per_page=10&user_id=%d", other), s.admin.Access),
+		list(fmt.Sprintf("GET /admin/images, one user, page %d", deep/owners), fmt.Sprintf("/admin/images?page=%d&per_page=10&user_id=%d", deep/owners, other), s.admin.Access),
 		search,
-		list("GET /image, own, page 1", "/image?page=1&per_page=10", s.user.access),
+		list("GET /image, own, page 1", "/image?page=1&per_page=10", s.user.Access),
 	}
 }
 
-func (a account) body() string { return fmt.Sprintf(`{"email":%q,"password":%q}`, a.Email, a.Password) }
-
-func get(path, token string) script {
-	return func(address string) func(int) load.Script {
-		header := http.Header{}
-		if token != "" {
-			header.Set("Authorization", "Bearer "+token)
-		}
-		return load.Repeat(load.Request{Wire: load.Encode(http.MethodGet, path, address, header, nil)}, http.StatusOK)
-	}
-}
-
-func post(path, token, body string, want int) script {
-	return func(address string) func(int) load.Script {
-		wire := load.Encode(http.MethodPost, path, address, jsonHeader(token), []byte(body))
-		return load.Repeat(load.Request{Wire: wire}, want)
-	}
+func bodyOf(a rig.Account) string {
+	return fmt.Sprintf(`{"email":%q,"password":%q}`, a.Email, a.Password)
 }
 
 // refresh gives each connection a session of its own.
-func (s *stage) refresh() script {
+func (s *stage) refresh() rig.Script {
 	return func(string) func(int) load.Script {
 		return func(n int) load.Script { return s.chains[n] }
 	}
 }
 
-func (s *stage) ask(body string) script { return chat(s.user.access, body) }
+func (s *stage) ask(body string) rig.Script { return chat(s.user.Access, body) }
 
-func (s *stage) askBaseline(body string) script { return chat(s.baselineToken, body) }
+func (s *stage) askBaseline(body string) rig.Script { return chat(s.baselineToken, body) }
 
 // chat sends a question. The first byte of a stream is its first piece of
 // answer, not the event before it that no model was needed for.
-func chat(token, body string) script {
+func chat(token, body string) rig.Script {
 	return func(address string) func(int) load.Script {
-		request := load.Request{Wire: load.Encode(http.MethodPost, "/chat", address, jsonHeader(token), []byte(body))}
+		request := load.Request{Wire: load.Encode(http.MethodPost, "/chat", address, rig.JSONHeader(token), []byte(body))}
 		if body == streamed {
 			request.Marker = []byte("event: delta")
 			return func(int) load.Script { return streamScript{request} }

@@ -3,30 +3,28 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"llmhist/bench/load"
+	"llmhist/bench/rig"
 )
 
 // stage holds the processes of a measurement and who signs in to them.
 type stage struct {
 	options  options
 	dir      string
-	server   *child
-	upstream *child
-	baseline *child
+	server   *rig.Child
+	upstream *rig.Child
+	baseline *rig.Child
 
 	baselineToken string
-	admin, user   account
-	visitor       account // signs in again and again, which ends the oldest of its many sessions
+	admin, user   rig.Account
+	visitor       rig.Account // signs in again and again, which ends the oldest of its many sessions
 	chains        []*refreshChain
 }
 
@@ -35,42 +33,26 @@ type stage struct {
 func openStage(ctx context.Context, o options, dir string) (*stage, error) {
 	s := &stage{options: o, dir: dir}
 	var err error
-	if s.options.binary, err = copyBinary(o.binary, dir); err != nil {
+	if s.options.binary, err = rig.CopyBinary(o.binary, dir); err != nil {
 		return s, err
 	}
-	if s.upstream, err = startTool(ctx, dir, filepath.Join(o.tools, "fakeupstream")); err != nil {
+	if s.upstream, err = rig.StartTool(ctx, dir, filepath.Join(o.tools, "fakeupstream")); err != nil {
 		return s, err
 	}
-	base := strings.TrimSpace(s.upstream.first)
-	if s.upstream.address, err = hostOf(base); err != nil {
+	base := strings.TrimSpace(s.upstream.First)
+	if s.upstream.Address, err = hostOf(base); err != nil {
 		return s, err
 	}
-	if s.baseline, err = startTool(ctx, dir, filepath.Join(o.tools, "baseline"), "-upstream", base); err != nil {
+	if s.baseline, err = rig.StartTool(ctx, dir, filepath.Join(o.tools, "baseline"), "-upstream", base); err != nil {
 		return s, err
 	}
 	var said struct{ Address, Token string }
-	if err := json.Unmarshal([]byte(s.baseline.first), &said); err != nil {
-		return s, fmt.Errorf("the yardstick said %q: %w", s.baseline.first, err)
+	if err := json.Unmarshal([]byte(s.baseline.First), &said); err != nil {
+		return s, fmt.Errorf("the yardstick said %q: %w", s.baseline.First, err)
 	}
 	s.baselineToken = said.Token
-	s.baseline.address, err = hostOf(said.Address)
+	s.baseline.Address, err = hostOf(said.Address)
 	return s, err
-}
-
-// copyBinary keeps a build that happens meanwhile from changing what is measured.
-func copyBinary(from, dir string) (string, error) {
-	source, err := os.Open(from)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = source.Close() }()
-	to := filepath.Join(dir, "bench-server")
-	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o700)
-	if err != nil {
-		return "", err
-	}
-	_, err = io.Copy(target, source)
-	return to, errors.Join(err, target.Close())
 }
 
 func hostOf(address string) (string, error) {
@@ -82,29 +64,19 @@ func hostOf(address string) (string, error) {
 }
 
 func (s *stage) close() {
-	s.server.stop()
-	s.baseline.stop()
-	s.upstream.stop()
+	s.server.Stop()
+	s.baseline.Stop()
+	s.upstream.Stop()
 }
 
-// limits are the names of every request limit; all are switched off, because
-// they would be what is measured.
-var limits = []string{
-	"AUTH_LOGIN", "AUTH_REGISTER", "IMAGE_GENERATE", "IMAGE_GENERATE_ANONYMOUS",
-	"SPEECH_GENERATE", "SPEECH_GENERATE_ANONYMOUS", "CHAT_MESSAGE", "ADMIN_ALL",
-}
-
-// environment returns the settings of the server.
-func (s *stage) environment(data string) []string {
+// serverOn returns the server with its settings, on a data directory.
+func (s *stage) serverOn(data string) rig.Server {
 	env := []string{
 		"HOST=127.0.0.1", "DATA_DIR=" + data, "LOG_LEVEL=warn", "LOG_FORMAT=json", "JWT_EXPIRES_IN=2h",
 		"CHAT_PROVIDERS=openai,local", "OPENAI_API_KEY=x", "OPENAI_DEFAULT_MODEL=demo-1",
-		"OPENAI_BASE_URL=http://" + s.upstream.address + "/v1",
+		"OPENAI_BASE_URL=http://" + s.upstream.Address + "/v1",
 	}
-	for _, name := range limits {
-		env = append(env, "RATE_LIMITS_"+name+"=off")
-	}
-	return env
+	return rig.Server{Binary: s.options.binary, Dir: s.dir, Env: append(env, rig.WithoutLimits()...)}
 }
 
 // configFile writes what has no environment variable and returns the path.
@@ -117,7 +89,7 @@ func (s *stage) configFile() (string, error) {
       type: openai
       base_url: http://%s/v1
       models: [demo-image]
-`, s.upstream.address)
+`, s.upstream.Address)
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
 
@@ -146,8 +118,8 @@ func (s *stage) measureStarts(ctx context.Context) (starts, error) {
 		if i < s.options.starts {
 			data = filepath.Join(s.dir, fmt.Sprintf("data%d", i))
 		}
-		s.server.stop()
-		server, took, err := startServer(ctx, s.options, s.dir, s.environment(data), "--config", file)
+		s.server.Stop()
+		server, took, err := s.serverOn(data).Start(ctx, "--config", file)
 		if err != nil {
 			return result, err
 		}
@@ -158,13 +130,13 @@ func (s *stage) measureStarts(ctx context.Context) (starts, error) {
 			result.warm = append(result.warm, took)
 		}
 	}
-	if result.rssStart, err = load.RSS(s.server.pid()); err != nil {
+	if result.rssStart, err = load.RSS(s.server.PID()); err != nil {
 		return result, err
 	}
 	say("started %d times; now idle for %s", 2*s.options.starts, s.options.idle)
 	time.Sleep(s.options.idle)
-	if result.rssIdle, err = load.RSS(s.server.pid()); err != nil {
-		return result, fmt.Errorf("the idle server: %w: %s", err, s.server.lastWords())
+	if result.rssIdle, err = load.RSS(s.server.PID()); err != nil {
+		return result, fmt.Errorf("the idle server: %w: %s", err, s.server.LastWords())
 	}
 	return result, nil
 }
@@ -177,35 +149,32 @@ func (s *stage) dataDir() string {
 // prepare makes an admin and a user, signs both in, and fills the table of
 // images. It returns how many images there are and how long that took.
 func (s *stage) prepare(ctx context.Context) (seeded, error) {
-	s.admin = account{Email: "admin@example.org", Password: "correct horse battery staple"}
-	s.user = account{Email: "user@example.org", Password: "correct horse battery staple"}
-	s.visitor = account{Email: "visitor@example.org", Password: s.user.Password}
-	command := exec.CommandContext(ctx, s.options.binary, "admin", "create", "--email", s.admin.Email, "--data-dir", s.dataDir())
-	command.Dir, command.Env = s.dir, []string{"PATH=/usr/bin:/bin", "HOME=" + s.dir}
-	command.Stdin = strings.NewReader(s.admin.Password + "\n")
-	if out, err := command.CombinedOutput(); err != nil {
-		return seeded{}, fmt.Errorf("admin create: %w: %s", err, out)
+	s.admin = rig.Account{Email: "admin@example.org", Password: "correct horse battery staple"}
+	s.user = rig.Account{Email: "user@example.org", Password: "correct horse battery staple"}
+	s.visitor = rig.Account{Email: "visitor@example.org", Password: s.user.Password}
+	if err := s.serverOn(s.dataDir()).CreateAdmin(ctx, s.admin); err != nil {
+		return seeded{}, err
 	}
-	api := api{base: "http://" + s.server.address}
-	for _, a := range []account{s.user, s.visitor} {
-		if err := api.register(ctx, a); err != nil {
+	api := rig.API{Base: "http://" + s.server.Address}
+	for _, a := range []rig.Account{s.user, s.visitor} {
+		if err := api.Register(ctx, a); err != nil {
 			return seeded{}, err
 		}
 	}
-	for _, a := range []*account{&s.admin, &s.user} {
-		if err := api.signIn(ctx, a); err != nil {
+	for _, a := range []*rig.Account{&s.admin, &s.user} {
+		if err := api.SignIn(ctx, a); err != nil {
 			return seeded{}, err
 		}
 	}
 	for range mostConnections {
 		own := s.user
-		if err := api.signIn(ctx, &own); err != nil {
+		if err := api.SignIn(ctx, &own); err != nil {
 			return seeded{}, err
 		}
-		s.chains = append(s.chains, &refreshChain{address: s.server.address, token: own.refresh})
+		s.chains = append(s.chains, &refreshChain{address: s.server.Address, token: own.Refresh})
 	}
 	say("filling the table with %d images", s.options.images)
-	return seedImages(ctx, filepath.Join(s.dataDir(), "llmhist.db"), s.options.images, s.user.id)
+	return seedImages(ctx, filepath.Join(s.dataDir(), "llmhist.db"), s.options.images, s.user.ID)
 }
 
 // memory is what the server used over the whole measurement.
@@ -224,6 +193,6 @@ func (s *stage) memory(rows []row) (memory, error) {
 		}
 	}
 	var err error
-	m.end, err = load.RSS(s.server.pid())
+	m.end, err = load.RSS(s.server.PID())
 	return m, err
 }

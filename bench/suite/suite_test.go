@@ -20,16 +20,6 @@ func resultOf(perSecond int, cpu, latency time.Duration) load.Result {
 	}
 }
 
-func TestSpreadIsTheMedianAndTheExtremes(t *testing.T) {
-	results := []load.Result{resultOf(300, 0, 1), resultOf(100, 0, 1), resultOf(200, 0, 1), resultOf(400, 0, 1)}
-	if got, want := spreadOf(results, load.Result.PerSecond), (spread{median: 200, min: 100, max: 400}); got != want {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	if got := spreadOf(nil, load.Result.PerSecond); got != (spread{}) {
-		t.Errorf("the spread of nothing is %v", got)
-	}
-}
-
 func TestTheReportComparesWithTheYardstick(t *testing.T) {
 	r := report{
 		options: options{only: regexp.MustCompile(""), images: 100_000, quick: true},
@@ -85,30 +75,6 @@ func TestEveryTableRowHasAsManyCellsAsItsHeader(t *testing.T) {
 		if count != columns {
 			t.Errorf("%d instead of %d borders in %q", count, columns, line)
 		}
-	}
-}
-
-func TestParseMachineCPU(t *testing.T) {
-	busy, stolen, err := parseMachineCPU("cpu  100 1 50 9999 77 3 4 6 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
-	if err != nil || busy != 1580*time.Millisecond || stolen != 60*time.Millisecond {
-		t.Errorf("busy %v, stolen %v, %v", busy, stolen, err)
-	}
-	for _, bad := range []string{"", "cpu 1 2 3", "intr 1 2 3 4 5 6 7 8", "cpu a b c d e f g h"} {
-		if _, _, err := parseMachineCPU(bad); err == nil {
-			t.Errorf("%q was read", bad)
-		}
-	}
-}
-
-func TestNoiseIsWhatNobodyOfOursUsed(t *testing.T) {
-	begin := clock{at: time.Unix(0, 0)}
-	end := clock{at: time.Unix(1000, 0), busy: 1e6 * time.Second} // more than any machine has
-	if got := end.since(begin).others; got <= 0 {
-		t.Errorf("others used %v", got)
-	}
-	end.busy, end.server = 5*time.Second, 10*time.Second // steps of 10 ms may sum up to more
-	if got := end.since(begin).others; got != 0 {
-		t.Errorf("others used %v", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -16,7 +17,11 @@ import (
 // instead of waiting for each other.
 type gormRepository struct{ db *database.DB }
 
-const ownSession = "id = ? AND user_id = ?"
+const (
+	ownSession        = "id = ? AND user_id = ?"
+	lastChangedFirst  = "updated_at DESC, id DESC"
+	firstChangedFirst = "updated_at, id"
+)
 
 func noSuchSession() error {
 	return fault.New(fault.NotFound, "not_found", "There is no such chat session. GET /chat/sessions lists yours.")
@@ -40,17 +45,43 @@ func (r gormRepository) ListSessions(ctx context.Context, userID int64, page web
 	if err := r.db.Read(ctx).Model(&sessionRow{}).Where("user_id = ?", userID).Count(&total).Error; err != nil {
 		return nil, 0, database.Fault(err)
 	}
+	list, err := r.sessionsAt(ctx, userID, database.StretchOf(page.Offset(), page.Size, total))
+	return list, total, err
+}
+
+// sessionsAt finds the ids of a page in an index alone, so that passing over
+// sessions reads none of them, and then their rows, in the order of the ids.
+func (r gormRepository) sessionsAt(ctx context.Context, userID int64, part database.Stretch) ([]session, error) {
+	list := make([]session, 0, part.Take)
+	if part.Take == 0 {
+		return list, nil
+	}
+	order := lastChangedFirst
+	if part.Backward {
+		order = firstChangedFirst
+	}
+	var ids []string
+	own := r.db.Read(ctx).Model(&sessionRow{}).Where("user_id = ?", userID)
+	if err := own.Order(order).Offset(part.Skip).Limit(part.Take).Pluck("id", &ids).Error; err != nil {
+		return nil, database.Fault(err)
+	}
+	if part.Backward {
+		slices.Reverse(ids)
+	}
 	var rows []sessionRow
-	err := r.db.Read(ctx).Where("user_id = ?", userID).Order("updated_at DESC, id DESC").
-		Offset(page.Offset()).Limit(page.Size).Find(&rows).Error
-	if err != nil {
-		return nil, 0, database.Fault(err)
+	if err := r.db.Read(ctx).Where("user_id = ? AND id IN ?", userID, ids).Find(&rows).Error; err != nil {
+		return nil, database.Fault(err)
 	}
-	list := make([]session, 0, len(rows))
+	byID := make(map[string]sessionRow, len(rows))
 	for _, row := range rows {
-		list = append(list, row.session())
+		byID[row.ID] = row
 	}
-	return list, total, nil
+	for _, id := range ids {
+		if row, there := byID[id]; there { // not deleted meanwhile
+			list = append(list, row.session())
+		}
+	}
+	return list, nil
 }
 
 func (r gormRepository) RenameSession(ctx context.Context, s sessionTitle) error {
@@ -84,6 +115,12 @@ func (r gormRepository) EraseUser(ctx context.Context, userID int64) error {
 }
 
 func (r gormRepository) ListMessages(ctx context.Context, userID int64, sessionID string, part messagePart) ([]message, error) {
+	if part.Offset > 0 && part.Before == 0 {
+		var err error
+		if part, err = r.sought(ctx, userID, sessionID, part); err != nil {
+			return nil, err
+		}
+	}
 	query := r.db.Read(ctx).Where("session_id = ? AND user_id = ?", sessionID, userID)
 	if part.Before > 0 {
 		query = query.Where("position < ?", part.Before)
@@ -97,6 +134,33 @@ func (r gormRepository) ListMessages(ctx context.Context, userID int64, sessionI
 		list = append(list, row.message())
 	}
 	return list, nil
+}
+
+// sought turns an offset into the position that it leads to: the positions of a
+// session are dense here, so that a page far back is found by the index instead
+// of by passing over all that came later. Messages that were brought along from
+// an engine that leaves gaps show it in their session's figures; there the
+// index counts how many of the positions passed over are taken, and only as many
+// rows as gaps are still passed over.
+func (r gormRepository) sought(ctx context.Context, userID int64, sessionID string, part messagePart) (messagePart, error) {
+	var of sessionRow
+	err := r.db.Read(ctx).Select("last_position", "message_count").Where(ownSession, sessionID, userID).Take(&of).Error
+	if database.IsNotFound(err) {
+		return part, nil // and it has no messages
+	}
+	if err != nil {
+		return part, database.Fault(err)
+	}
+	from := of.LastPosition - int64(part.Offset) // of the first message of the part, or above it
+	passed := int64(part.Offset)
+	if of.LastPosition != of.MessageCount {
+		later := r.db.Read(ctx).Model(&messageRow{}).Where("session_id = ? AND position > ? AND position <= ?", sessionID, from, of.LastPosition)
+		if err := later.Count(&passed).Error; err != nil {
+			return part, database.Fault(err)
+		}
+	}
+	part.Before, part.Offset = max(from, 0)+1, part.Offset-int(passed)
+	return part, nil
 }
 
 func (r gormRepository) BeginExchange(ctx context.Context, begin exchangeStart) error {

@@ -210,10 +210,11 @@ func (r mongoRepository) purge(ctx context.Context, id string) error {
 
 func (r mongoRepository) ListMessages(ctx context.Context, userID int64, sessionID string, part messagePart) ([]message, error) {
 	list := make([]message, 0, part.Limit)
-	if _, err := r.liveSession(ctx, userID, sessionID); err != nil {
-		if fault.Is(err, fault.NotFound) {
-			return list, nil
-		}
+	of, err := r.liveSession(ctx, userID, sessionID)
+	if fault.Is(err, fault.NotFound) {
+		return list, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	which := bson.M{"session_id": sessionID}
@@ -223,6 +224,11 @@ func (r mongoRepository) ListMessages(ctx context.Context, userID int64, session
 		passed = 0 // the newest may be cut in two, which only reading it tells
 	}
 	skip := part.Offset - 2*passed
+	if passed > 0 {
+		if passed, err = r.seek(ctx, of, which, passed); err != nil {
+			return nil, err
+		}
+	}
 	order := options.Find().SetSort(bson.D{{Key: "position", Value: -1}}).SetSkip(int64(passed)).
 		SetLimit(int64((skip+part.Limit)/2 + 1))
 	documents, err := database.Documents[exchangeDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
@@ -241,6 +247,22 @@ func (r mongoRepository) ListMessages(ctx context.Context, userID int64, session
 		}
 	}
 	return list, nil
+}
+
+// seek narrows which to the positions below those of the newest exchanges, so
+// that a page far back is found by the index, and returns how many exchanges are
+// still to be passed over: one for each gap there, for so many fewer positions
+// are taken. The index alone counts them.
+func (r mongoRepository) seek(ctx context.Context, of sessionDocument, which bson.M, exchanges int) (int, error) {
+	from := of.LastPosition - 2*int64(exchanges)
+	later := bson.M{"session_id": of.ID, "position": bson.M{"$gt": from, "$lte": of.LastPosition}}
+	var taken int64
+	err := r.db.Do(ctx, func(ctx context.Context) (err error) {
+		taken, err = r.exchanges().CountDocuments(ctx, later)
+		return err
+	})
+	which["position"] = bson.M{"$lte": from}
+	return exchanges - int(taken), err
 }
 
 // FailUnfinished also completes what a crash interrupted: it removes sessions

@@ -12,9 +12,10 @@ import (
 
 const newestFirst = "id DESC"
 
-// List without a query knows from the table of counts how many rows there are
-// and in which few hours the page begins. Only there is the index walked, and
-// from the nearer end, so that the last page costs about what the first does.
+// List without a query knows from the tables of counts how many rows there are
+// and in which quarter of an hour the page begins. Only there is the index
+// walked, and from the nearer end, so that any page costs about what the first
+// does.
 func (r *sqlRepository) List(ctx context.Context, scope Scope, query string, page web.Page) ([]Image, int64, error) {
 	if query != "" {
 		return r.search(ctx, scope, query, page)
@@ -84,11 +85,25 @@ func takePage(rows *gorm.DB) ([]Image, error) {
 
 const totalQuery = `SELECT CAST(COALESCE(SUM(images), 0) AS BIGINT) FROM image_counts WHERE scope = ?`
 
-// placeQuery finds the bucket that holds the row at an offset, newest first.
+// afterBucket follows every digit an id can have, so that a bucket and this
+// sort after all ids of the bucket and before all of the next.
+const afterBucket = "g"
+
+// placeQuery finds the fine bucket that holds the row at an offset, newest
+// first, by way of the coarse one.
 const placeQuery = `
-SELECT bucket, images, ? - (CAST(upto AS BIGINT) - images) AS skip, (` + totalQuery + `) AS total FROM (
-    SELECT bucket, images, SUM(images) OVER (ORDER BY bucket DESC) AS upto FROM image_counts WHERE scope = ?
-) AS sums WHERE upto > ? ORDER BY bucket DESC LIMIT 1`
+WITH coarse AS (
+    SELECT bucket, passed, total FROM (
+        SELECT bucket, images, SUM(images) OVER (ORDER BY bucket DESC) - images AS passed, SUM(images) OVER () AS total
+        FROM image_counts WHERE scope = @scope
+    ) AS sums WHERE passed <= @offset AND passed + images > @offset
+), fine AS (
+    SELECT f.bucket, f.images, total, passed + SUM(f.images) OVER (ORDER BY f.bucket DESC) - f.images AS passed
+    FROM coarse JOIN image_counts_fine AS f
+    ON f.scope = @scope AND f.bucket > coarse.bucket AND f.bucket < coarse.bucket || '` + afterBucket + `'
+)
+SELECT bucket, images, CAST(@offset - passed AS BIGINT) AS skip, CAST(total AS BIGINT) AS total
+FROM fine WHERE passed <= @offset AND passed + images > @offset`
 
 // place is where a page begins.
 type place struct {
@@ -100,13 +115,9 @@ type place struct {
 
 func (r *sqlRepository) locate(ctx context.Context, scope Scope, offset int) (place, error) {
 	var at place
-	err := r.db.Read(ctx).Raw(placeQuery, offset, scope.number, scope.number, offset).Scan(&at).Error
+	err := r.db.Read(ctx).Raw(placeQuery, map[string]any{"scope": scope.number, "offset": offset}).Scan(&at).Error
 	return at, database.Fault(err)
 }
-
-// afterBucket follows every digit an id can have, so that a bucket and this
-// sort after all ids of the bucket and before all of the next.
-const afterBucket = "g"
 
 // first is the query for the id of the page's first row.
 func (at place) first(tx *gorm.DB, scope Scope) *gorm.DB {

@@ -17,7 +17,10 @@ type gormRepository struct{ db *database.DB }
 
 func newGORMRepository(db *database.DB) *gormRepository { return &gormRepository{db: db} }
 
-const newestFirst = "created_at DESC, id DESC"
+const (
+	newestFirst = "created_at DESC, id DESC"
+	oldestFirst = "created_at, id"
+)
 
 func (r *gormRepository) Create(ctx context.Context, c Conversion) error {
 	row, err := rowOf(c)
@@ -48,12 +51,16 @@ func (r *gormRepository) List(ctx context.Context, filter Filter, limit, offset 
 	if err := r.chosen(ctx, filter).Count(&total).Error; err != nil {
 		return nil, 0, database.Fault(err)
 	}
-	var ids []string // from an index alone, so that skipping is cheap
-	if err := r.chosen(ctx, filter).Order(newestFirst).Limit(limit).Offset(offset).Pluck("id", &ids).Error; err != nil {
-		return nil, 0, database.Fault(err)
-	}
-	if len(ids) == 0 {
+	order, part := newestFirst, database.StretchOf(offset, limit, total)
+	if part.Take == 0 {
 		return []Conversion{}, total, nil
+	}
+	if part.Backward {
+		order = oldestFirst
+	}
+	var ids []string // from an index alone, so that skipping is cheap
+	if err := r.chosen(ctx, filter).Order(order).Limit(part.Take).Offset(part.Skip).Pluck("id", &ids).Error; err != nil {
+		return nil, 0, database.Fault(err)
 	}
 	var rows []conversionRow
 	if err := r.db.Read(ctx).Where("id IN ?", ids).Order(newestFirst).Find(&rows).Error; err != nil {

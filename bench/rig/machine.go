@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,28 +15,30 @@ import (
 	"llmhist/bench/load"
 )
 
-// machine is what the figures were measured on.
-type machine struct {
-	cpu, memory, kernel, load, commit string
-	cores                             int
+// Machine is what figures were measured on.
+type Machine struct {
+	CPU, Memory, Kernel, Load, Commit string
+	Cores                             int
 }
 
-func describeMachine(ctx context.Context) machine {
-	m := machine{cores: runtime.NumCPU(), cpu: runtime.GOARCH, memory: "unknown", kernel: "unknown", load: "unknown", commit: "unknown"}
+// DescribeMachine reads what the machine says of itself; what it does not say
+// is "unknown".
+func DescribeMachine(ctx context.Context) Machine {
+	m := Machine{Cores: runtime.NumCPU(), CPU: runtime.GOARCH, Memory: "unknown", Kernel: "unknown", Load: "unknown", Commit: "unknown"}
 	if value := procField("/proc/cpuinfo", "model name"); value != "" {
-		m.cpu = value
+		m.CPU = value
 	}
 	if kilobytes, err := strconv.ParseInt(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"), 10, 64); err == nil {
-		m.memory = fmt.Sprintf("%.1f GiB", float64(kilobytes)/(1<<20))
+		m.Memory = fmt.Sprintf("%.1f GiB", float64(kilobytes)/(1<<20))
 	}
 	if data, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		m.kernel, _, _ = strings.Cut(strings.TrimSpace(string(data)), "-") // the version; builders' suffixes say nothing of speed
+		m.Kernel, _, _ = strings.Cut(strings.TrimSpace(string(data)), "-") // the version; builders' suffixes say nothing of speed
 	}
 	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
-		m.load = strings.Join(strings.Fields(string(data))[:1], " ")
+		m.Load = strings.Join(strings.Fields(string(data))[:1], " ")
 	}
 	if out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output(); err == nil {
-		m.commit = strings.TrimSpace(string(out))
+		m.Commit = strings.TrimSpace(string(out))
 	}
 	return m
 }
@@ -57,20 +58,20 @@ func procField(file, name string) string {
 	return ""
 }
 
-// disk is what a durable write costs where the data directory is.
-type disk struct {
-	fsync      load.Summary
-	filesystem string
+// Disk is what a durable write costs where the data directory is.
+type Disk struct {
+	Fsync      load.Summary
+	Filesystem string
 }
 
 const diskProbes = 100
 
-// probeDisk writes and syncs a page many times: every commit and every stored
+// ProbeDisk writes and syncs a page many times: every commit and every stored
 // object waits for that.
-func probeDisk(dir string) (disk, error) {
+func ProbeDisk(dir string) (Disk, error) {
 	file, err := os.Create(filepath.Join(dir, "probe"))
 	if err != nil {
-		return disk{}, err
+		return Disk{}, err
 	}
 	defer func() { _ = file.Close() }()
 	page := make([]byte, 4096)
@@ -79,11 +80,11 @@ func probeDisk(dir string) (disk, error) {
 		began := time.Now()
 		_, err := file.Write(page)
 		if err = errors.Join(err, file.Sync()); err != nil {
-			return disk{}, err
+			return Disk{}, err
 		}
 		took = append(took, time.Since(began))
 	}
-	return disk{fsync: load.Summarize(took), filesystem: filesystemOf(dir)}, nil
+	return Disk{Fsync: load.Summarize(took), Filesystem: filesystemOf(dir)}, nil
 }
 
 // filesystemOf returns the type of the file system that holds dir.
@@ -106,19 +107,31 @@ func filesystemOf(dir string) string {
 	return kind
 }
 
-// clock is how much CPU time was used until now.
-type clock struct {
-	at              time.Time
-	busy, stolen    time.Duration // of the whole machine
-	server, yard    time.Duration
-	upstream, drive time.Duration
+// Clock is how much CPU time was used until a moment.
+type Clock struct {
+	at           time.Time
+	busy, stolen time.Duration // of the whole machine
+	own          []time.Duration
 }
 
-// noise is the share of the machine's CPU time that others used.
-type noise struct{ others, stolen, server, yard, upstream, driver float64 }
+// Noise is the share of the machine's CPU time that others used between two
+// moments, and what each of the own processes did.
+type Noise struct {
+	Others, Stolen float64
+	own            []float64
+}
 
-func (s *stage) clock() (clock, error) {
-	c := clock{at: time.Now()}
+// Own returns the share of own process n, in the order of ReadClock.
+func (n Noise) Own(process int) float64 {
+	if process >= len(n.own) {
+		return 0 // nothing was measured
+	}
+	return n.own[process]
+}
+
+// ReadClock reads the CPU time of the machine and of the own processes.
+func ReadClock(own ...int) (Clock, error) {
+	c := Clock{at: time.Now(), own: make([]time.Duration, len(own))}
 	data, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return c, err
@@ -126,10 +139,8 @@ func (s *stage) clock() (clock, error) {
 	if c.busy, c.stolen, err = parseMachineCPU(string(data)); err != nil {
 		return c, err
 	}
-	for pid, into := range map[int]*time.Duration{
-		s.server.pid(): &c.server, s.baseline.pid(): &c.yard, s.upstream.pid(): &c.upstream, os.Getpid(): &c.drive,
-	} {
-		if *into, err = load.CPUTime(pid); err != nil {
+	for i, pid := range own {
+		if c.own[i], err = load.CPUTime(pid); err != nil {
 			return c, err
 		}
 	}
@@ -155,20 +166,21 @@ func parseMachineCPU(stat string) (busy, stolen time.Duration, err error) {
 	return ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6], ticks[7], nil
 }
 
-// since returns the shares between two readings.
-func (c clock) since(begin clock) noise {
+// Since returns the shares between an earlier reading of the same processes and
+// this one.
+func (c Clock) Since(begin Clock) Noise {
+	noise := Noise{own: make([]float64, len(c.own))}
 	whole := c.at.Sub(begin.at) * time.Duration(runtime.NumCPU())
 	if whole <= 0 {
-		return noise{}
+		return noise
 	}
 	share := func(d time.Duration) float64 { return max(0, float64(d)/float64(whole)) }
-	own := []time.Duration{c.server - begin.server, c.yard - begin.yard, c.upstream - begin.upstream, c.drive - begin.drive}
 	others := c.busy - begin.busy
-	for d := range slices.Values(own) {
-		others -= d
+	for i := range c.own {
+		used := c.own[i] - begin.own[i]
+		noise.own[i] = share(used)
+		others -= used
 	}
-	return noise{
-		others: share(others), stolen: share(c.stolen - begin.stolen),
-		server: share(own[0]), yard: share(own[1]), upstream: share(own[2]), driver: share(own[3]),
-	}
+	noise.Others, noise.Stolen = share(others), share(c.stolen-begin.stolen)
+	return noise
 }

@@ -1,0 +1,146 @@
+package image
+
+import (
+	"context"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"llmhist/migrations"
+	"llmhist/platform/database"
+	"llmhist/platform/testkit"
+	"llmhist/platform/web"
+)
+
+// wantPages reads every page of several sizes and wants the ids, which are in
+// order of creation, newest first.
+func wantPages(t *testing.T, r repository, scope Scope, ids []string) {
+	t.Helper()
+	newest := slices.Clone(ids)
+	slices.Sort(newest)
+	slices.Reverse(newest)
+	for _, size := range []int{1, 7, 100} {
+		for offset := 0; offset <= len(newest)+size; offset += size {
+			list, total, err := r.List(t.Context(), scope, "", web.Page{Number: offset/size + 1, Size: size})
+			want := newest[min(offset, len(newest)):min(offset+size, len(newest))]
+			if diff := cmp.Diff(want, idsOf(list)); diff != "" || total != int64(len(newest)) || err != nil {
+				t.Fatalf("scope %v, %d after %d: total %d of %d, %v, %s", scope, size, offset, total, len(newest), err, diff)
+			}
+		}
+	}
+}
+
+func TestAPageIsFoundByCountsOfEveryStep(t *testing.T) {
+	eachRepository(t, func(t *testing.T, r repository) {
+		var all, own []string
+		for i := range 180 { // several in a quarter of an hour, many quarters in three days, then a leap
+			created := at.Add(time.Duration(i) * 7 * time.Minute)
+			if i > 120 {
+				created = at.Add(time.Duration(i) * 5 * time.Hour)
+			}
+			image := blank(owner(1+int64(i%3)), created)
+			mustCreate(t, r, image)
+			if i%4 == 1 || i > 40 && i < 50 { // leaves steps thin, and some empty
+				if _, err := r.BeginErasure(t.Context(), image.ID); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			all = append(all, image.ID)
+			if *image.UserID == 1 {
+				own = append(own, image.ID)
+			}
+		}
+		wantPages(t, r, Everyone(), all)
+		wantPages(t, r, OwnedBy(1), own)
+	})
+}
+
+// before returns the migrations with smaller numbers.
+func before(t *testing.T, number string) fs.FS {
+	t.Helper()
+	some := fstest.MapFS{}
+	err := fs.WalkDir(migrations.Files, ".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Base(file) >= number {
+			return err
+		}
+		data, err := fs.ReadFile(migrations.Files, file)
+		some[file] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil || len(some) == 0 {
+		t.Fatalf("%d files, %v", len(some), err)
+	}
+	return some
+}
+
+func TestImagesThatWereThereBeforeTheFineCountsAreCounted(t *testing.T) {
+	engines := map[string]func(t *testing.T) (*database.DB, error){
+		"sqlite": func(t *testing.T) (*database.DB, error) {
+			return database.OpenSQLite(t.Context(), path.Join(t.TempDir(), "test.db"), testkit.Logger())
+		},
+		"postgres": func(t *testing.T) (*database.DB, error) {
+			return database.OpenPostgres(t.Context(), testkit.PostgresURL(t), testkit.Logger())
+		},
+	}
+	for name, open := range engines {
+		t.Run(name, func(t *testing.T) {
+			db, err := open(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = db.Close() })
+			if _, err := db.Migrate(t.Context(), before(t, "00010")); err != nil {
+				t.Fatal(err)
+			}
+			r := &sqlRepository{db: db}
+			var all []string
+			add := func() {
+				for i := range 40 {
+					image := blank(owner(1), at.Add(time.Duration(i)*9*time.Minute))
+					if i%5 == 0 {
+						image.UserID = nil
+					}
+					mustCreate(t, r, image)
+					all = append(all, image.ID)
+				}
+			}
+			add()
+			if n, err := db.Migrate(t.Context(), migrations.Files); n == 0 || err != nil {
+				t.Fatal(n, err)
+			}
+			wantPages(t, r, Everyone(), all)
+			add()
+			wantPages(t, r, Everyone(), all)
+		})
+	}
+}
+
+// Finding a page must cost no more than a few steps through keys, however many
+// images there are.
+func TestAPageIsFoundWithoutReadingATable(t *testing.T) {
+	db := testkit.SQLite(t)
+	var plan []struct{ Detail string }
+	query := strings.NewReplacer("@scope", "-1", "@offset", "1000").Replace(placeQuery)
+	if err := db.Read(context.Background()).Raw("EXPLAIN QUERY PLAN " + query).Scan(&plan).Error; err != nil {
+		t.Fatal(err)
+	}
+	searched := 0
+	for _, step := range plan {
+		if strings.Contains(step.Detail, "image_counts") || strings.HasPrefix(step.Detail, "SEARCH f ") {
+			searched++
+			if !strings.Contains(step.Detail, "USING PRIMARY KEY") {
+				t.Errorf("step %q reads a whole table", step.Detail)
+			}
+		}
+	}
+	if searched != 2 {
+		t.Errorf("plan %+v", plan)
+	}
+}
