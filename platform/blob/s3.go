@@ -17,6 +17,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"llmhist/platform/logging"
+	"llmhist/platform/outage"
 )
 
 // S3Options says where an object store is and how to use it.
@@ -60,6 +61,7 @@ type S3 struct {
 	idle    time.Duration
 	tempDir string
 	pool    *http.Transport
+	memory  outage.Memory
 
 	mu     sync.Mutex
 	queues map[string]*lineQueue // by key, of those being written

@@ -24,11 +24,27 @@ type watch struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	limit  time.Duration
+	began  time.Time
 }
 
-func newWatch(ctx context.Context, limit time.Duration) *watch {
+// newWatch waits only a moment for a store that has just been silent.
+func (s *S3) newWatch(ctx context.Context, limit time.Duration) *watch {
+	limit = s.memory.Patience(limit)
 	ctx, cancel := context.WithCancelCause(ctx)
-	return &watch{ctx: ctx, cancel: cancel, limit: limit, timer: time.AfterFunc(limit, func() { cancel(errSilent) })}
+	return &watch{ctx: ctx, cancel: cancel, limit: limit, began: time.Now(), timer: time.AfterFunc(limit, func() { cancel(errSilent) })}
+}
+
+// learn notes whether the store answered, and explains the error.
+func (s *S3) learn(w *watch, err error) error {
+	err = w.explain(err)
+	var answer minio.ErrorResponse
+	switch {
+	case err == nil, errors.As(err, &answer):
+		s.memory.Answered()
+	case errors.Is(err, errSilent):
+		s.memory.Silent(w.began)
+	}
+	return err
 }
 
 // moved starts the limit anew, pause stops it while the other side waits for us.
@@ -71,13 +87,13 @@ func (s *S3) rawCall(ctx context.Context, do func(w *watch) error) error {
 	if err := endOf(ctx); err != nil {
 		return err
 	}
-	w := newWatch(ctx, s.timeout)
+	w := s.newWatch(ctx, s.timeout)
 	defer w.end()
 	err := do(w)
 	if broken(err) && pause(w.ctx, 100*time.Millisecond) {
 		err = do(w)
 	}
-	return w.explain(err)
+	return s.learn(w, err)
 }
 
 // once runs do a single time: for what may not be repeated blindly.
@@ -85,9 +101,9 @@ func (s *S3) once(ctx context.Context, limit time.Duration, do func(w *watch) er
 	if err := endOf(ctx); err != nil {
 		return err
 	}
-	w := newWatch(ctx, limit)
+	w := s.newWatch(ctx, limit)
 	defer w.end()
-	return w.explain(do(w))
+	return s.learn(w, do(w))
 }
 
 // again reports, after a pause, whether a call that has its time for itself may

@@ -88,43 +88,39 @@ func prepared(t *testing.T, options blob.S3Options) *blob.S3 {
 }
 
 func TestEveryTroubleIsOverInTimeAndHealsByItself(t *testing.T) {
-	for name, trouble := range map[string]mode{
-		"hang": {hang: true}, "reset": {reset: true}, "garbage": {garbage: true}, "cut answers": {cut: 40},
+	for name, trouble := range map[string]func(*testkit.Proxy){
+		"refuse":      func(p *testkit.Proxy) { p.Set(testkit.Refuse) },
+		"hang":        func(p *testkit.Proxy) { p.Set(testkit.Hang) },
+		"half-open":   func(p *testkit.Proxy) { p.Set(testkit.HalfOpen) },
+		"reset":       func(p *testkit.Proxy) { p.Set(testkit.Reset) },
+		"garbage":     func(p *testkit.Proxy) { p.Set(testkit.Garbage) },
+		"drip":        func(p *testkit.Proxy) { p.Set(testkit.Drip) },
+		"cut answers": func(p *testkit.Proxy) { p.CutAnswers(40) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			proxy, options := newToxic(t)
+			proxy, options := throughProxy(t)
 			bucket := prepared(t, options)
 			for range 2 {
-				proxy.set(trouble)
+				trouble(proxy)
 				faultIn(t, bucket, fault.Unavailable, "storage_unavailable")
-				proxy.set(mode{})
+				proxy.Set(testkit.Pass)
 				works(t, bucket)
 			}
 		})
 	}
-	t.Run("down and up", func(t *testing.T) {
-		t.Parallel()
-		proxy, options := newToxic(t)
-		bucket := prepared(t, options)
-		works(t, bucket)
-		proxy.down()
-		faultIn(t, bucket, fault.Unavailable, "storage_unavailable")
-		proxy.up()
-		works(t, bucket)
-	})
 	t.Run("slow", func(t *testing.T) {
 		t.Parallel()
-		proxy, options := newToxic(t)
+		proxy, options := throughProxy(t)
 		bucket := prepared(t, options)
-		proxy.set(mode{delay: 300 * time.Millisecond})
+		proxy.Delay(300 * time.Millisecond)
 		works(t, bucket)
-		proxy.set(mode{})
+		proxy.Set(testkit.Pass)
 	})
 }
 
 func TestConnectionsThatDiedUnusedHarmNobody(t *testing.T) {
-	proxy, options := newToxic(t)
+	proxy, options := throughProxy(t)
 	bucket := prepared(t, options)
 	var wg sync.WaitGroup
 	for i := range 20 { // so that there are connections to die
@@ -135,7 +131,7 @@ func TestConnectionsThatDiedUnusedHarmNobody(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	proxy.closeAll()
+	proxy.Disconnect()
 	for i := range 20 {
 		wg.Go(func() {
 			if _, err := bucket.Put(t.Context(), fmt.Sprintf("some/%d", i), strings.NewReader("x"), blob.PutOptions{}); err != nil {
@@ -147,9 +143,9 @@ func TestConnectionsThatDiedUnusedHarmNobody(t *testing.T) {
 }
 
 func TestManyCallersOfAHangingStoreAllComeBackInTime(t *testing.T) {
-	proxy, options := newToxic(t)
+	proxy, options := throughProxy(t)
 	bucket := prepared(t, options)
-	proxy.set(mode{hang: true})
+	proxy.Set(testkit.Hang)
 	var wg sync.WaitGroup
 	for i := range 60 {
 		wg.Go(func() {
@@ -165,14 +161,14 @@ func TestManyCallersOfAHangingStoreAllComeBackInTime(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	proxy.set(mode{})
+	proxy.Set(testkit.Pass)
 	works(t, bucket)
 }
 
 func TestACallerThatLeavesDoesNotWait(t *testing.T) {
-	proxy, options := newToxic(t)
+	proxy, options := throughProxy(t)
 	bucket := prepared(t, options)
-	proxy.set(mode{hang: true})
+	proxy.Set(testkit.Hang)
 	for name, call := range map[string]func(context.Context) error{
 		"Stat": func(ctx context.Context) error { _, err := bucket.Stat(ctx, "there/object"); return err },
 		"Put": func(ctx context.Context) error {
@@ -189,13 +185,13 @@ func TestACallerThatLeavesDoesNotWait(t *testing.T) {
 			t.Errorf("%s: %v after %s", name, err, time.Since(started))
 		}
 	}
-	proxy.set(mode{})
+	proxy.Set(testkit.Pass)
 }
 
 func TestALineWhoseCallerLeftBeforeItsTurnIsNotWritten(t *testing.T) {
-	proxy, options := newToxic(t)
+	proxy, options := throughProxy(t)
 	bucket := prepared(t, options)
-	proxy.set(mode{hang: true})
+	proxy.Set(testkit.Hang)
 	first := make(chan error, 1)
 	go func() { first <- bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("begun")) }()
 	until(t, func() bool { return blob.Waiting(bucket, "there/day.jsonl") == 0 })
@@ -210,7 +206,7 @@ func TestALineWhoseCallerLeftBeforeItsTurnIsNotWritten(t *testing.T) {
 	if err := <-first; !fault.Is(err, fault.Unavailable) {
 		t.Error(err)
 	}
-	proxy.set(mode{})
+	proxy.Set(testkit.Pass)
 	if err := bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("last")); err != nil {
 		t.Fatal(err)
 	}
@@ -230,11 +226,11 @@ func until(t *testing.T, done func() bool) {
 }
 
 func TestAnInterruptedReadGoesOnWhereItWas(t *testing.T) {
-	proxy, options := newToxic(t)
+	proxy, options := throughProxy(t)
 	bucket := testkit.OpenS3(t, options)
 	text := strings.Repeat("0123456789abcdef", 100_000)
 	put(t, bucket, key, text)
-	proxy.set(mode{cut: 700_000}) // each connection gives less than half
+	proxy.CutAnswers(700_000) // each connection gives less than half
 	reader, err := bucket.Open(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -243,11 +239,11 @@ func TestAnInterruptedReadGoesOnWhereItWas(t *testing.T) {
 	if all, err := io.ReadAll(reader); err != nil || string(all) != text {
 		t.Errorf("%d of %d bytes, %v", len(all), len(text), err)
 	}
-	proxy.set(mode{})
+	proxy.Set(testkit.Pass)
 }
 
 func TestAReadThatHangsHalfWayEnds(t *testing.T) {
-	proxy, options := newToxic(t)
+	proxy, options := throughProxy(t)
 	options.Idle = 500 * time.Millisecond
 	options.Timeout = 500 * time.Millisecond
 	bucket := testkit.OpenS3(t, options)
@@ -265,16 +261,55 @@ func TestAReadThatHangsHalfWayEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	proxy.set(mode{hang: true})
+	proxy.Set(testkit.Hang)
 	started := time.Now()
 	n, err := io.Copy(io.Discard, reader)
 	if !fault.Is(err, fault.Unavailable) || time.Since(started) > 3*time.Second {
 		t.Errorf("%d bytes, %v after %s", n, err, time.Since(started))
 	}
-	proxy.set(mode{})
+	proxy.Set(testkit.Pass)
 	if _, err := bucket.Stat(t.Context(), key); err != nil {
 		t.Error(err)
 	}
+}
+
+// dripping gives one byte at a time, slowly.
+type dripping struct{ io.ReadCloser }
+
+func (d dripping) Read(p []byte) (int, error) {
+	time.Sleep(400 * time.Millisecond) // the slowness under test
+	return d.ReadCloser.Read(p[:1])
+}
+
+func TestASmallObjectThatDripsIsGivenUpInTime(t *testing.T) {
+	gate, options := newGateway(t)
+	bucket := prepared(t, options)
+	gate.change(func(response *http.Response) error {
+		response.Body = dripping{response.Body}
+		return nil
+	})
+	started := time.Now()
+	_, err := blob.ReadAll(t.Context(), bucket, "there/object", 1<<20)
+	if took := time.Since(started); !fault.Is(err, fault.Unavailable) || took > 3*time.Second {
+		t.Errorf("%v after %s", err, took)
+	}
+}
+
+func TestTheStepsAfterASilenceWaitOnlyAMoment(t *testing.T) {
+	proxy, options := throughProxy(t)
+	bucket := prepared(t, options)
+	proxy.Set(testkit.Hang)
+	started := time.Now()
+	for range 3 {
+		if err := bucket.Delete(t.Context(), "some/object"); !fault.Is(err, fault.Unavailable) {
+			t.Error(err)
+		}
+	}
+	if took := time.Since(started); took > 3*time.Second {
+		t.Errorf("three steps took %s", took)
+	}
+	proxy.Set(testkit.Pass)
+	works(t, bucket)
 }
 
 func TestAnswersOfTheStoreBecomeFaults(t *testing.T) {

@@ -31,16 +31,22 @@ type s3Reader struct {
 }
 
 // s3Body is the body of one answer. The store's silence is counted only while
-// somebody waits for it.
+// somebody waits for it. A small object has that time for all of it: nobody
+// waits longer for a store that lets it drip.
 type s3Body struct {
 	source io.ReadCloser
 	watch  *watch
+	small  bool
 }
 
 func (b *s3Body) Read(p []byte) (int, error) {
+	began := time.Now()
 	b.watch.moved()
 	n, err := b.source.Read(p)
 	b.watch.pause()
+	if b.small {
+		b.watch.limit = max(time.Millisecond, b.watch.limit-time.Since(began))
+	}
 	if errors.Is(err, io.EOF) {
 		return n, io.EOF
 	}
@@ -81,20 +87,21 @@ func (s *S3) openAt(ctx context.Context, key string, offset int64, etag string) 
 			return nil, minio.ObjectInfo{}, err
 		}
 	}
-	w := newWatch(ctx, s.timeout)
+	w := s.newWatch(ctx, s.timeout)
 	source, info, _, err := s.client.GetObject(w.ctx, s.bucket, key, options)
 	if err == nil && (info.ETag == "" || info.Size < 0) {
 		_ = source.Close()
 		err = errors.New("the answer to a read has no ETag or length: it is not an object store's")
 	}
 	if err != nil {
-		err = w.explain(err)
+		err = s.learn(w, err)
 		w.end()
 		return nil, minio.ObjectInfo{}, err
 	}
 	w.pause()
+	s.memory.Answered()
 	w.limit = s.patience(info.Size)
-	return &s3Body{source: source, watch: w}, info, nil
+	return &s3Body{source: source, watch: w, small: info.Size <= smallObject}, info, nil
 }
 
 // Object describes what is being read.

@@ -13,11 +13,13 @@ import (
 	"net/url"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/glebarez/sqlite"
-	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
+
+	"llmhist/platform/outage"
 )
 
 // Dialect names an SQL engine.
@@ -29,7 +31,8 @@ const (
 	Postgres Dialect = "postgres"
 )
 
-// sqlitePatience is how long SQLite waits for the lock of another process.
+// sqlitePatience is how long SQLite waits for the lock of another process, but
+// in Write, which waits as long as it may take itself.
 const sqlitePatience = 5 * time.Second
 
 // DB is an open SQL database.
@@ -38,6 +41,9 @@ type DB struct {
 	dir     string // where the SQLite file is
 	write   *gorm.DB
 	read    *gorm.DB
+
+	memory     outage.Memory
+	distrusted atomic.Int64 // connections made before, in Unix nanoseconds, are not used again
 }
 
 // OpenSQLite opens or creates the SQLite file at path. A commit is on the disk
@@ -72,7 +78,7 @@ func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 	readers := max(4, runtime.GOMAXPROCS(0)*2)
 	pool(read).SetMaxOpenConns(readers)
 	pool(read).SetMaxIdleConns(readers)
-	if err := db.Ping(ctx); err != nil {
+	if err := errors.Join(db.watch(write), db.watch(read), db.Ping(ctx)); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -92,24 +98,6 @@ func sqliteDSN(path, extra string) string {
 		"&_pragma=foreign_keys(1)&_pragma=cache_size(-4000)&_pragma=journal_size_limit(67108864)&" + extra
 }
 
-// OpenPostgres opens the PostgreSQL database that dsn names, a URL or a
-// key=value string.
-func OpenPostgres(ctx context.Context, dsn string, logger *slog.Logger) (*DB, error) {
-	both, err := openGORM(postgres.Open(dsn), logger)
-	if err != nil {
-		return nil, errors.New("cannot connect to PostgreSQL (DATABASE_URL or DATABASE_HOST): " + redactDSN(err, dsn))
-	}
-	db := &DB{dialect: Postgres, write: both, read: both}
-	pool(both).SetMaxOpenConns(16)
-	pool(both).SetMaxIdleConns(16)
-	pool(both).SetConnMaxIdleTime(5 * time.Minute)
-	if err := db.Ping(ctx); err != nil {
-		_ = db.Close()
-		return nil, errors.New("cannot connect to PostgreSQL (DATABASE_URL or DATABASE_HOST): " + redactDSN(err, dsn))
-	}
-	return db, nil
-}
-
 // openGORM leaves preparing statements to the drivers: pgx caches them itself,
 // the SQLite driver gains nothing by it, and in GORM's own cache one caller's
 // cancelled context fails every other caller of the same statement.
@@ -126,18 +114,70 @@ func openGORM(dialector gorm.Dialector, logger *slog.Logger) (*gorm.DB, error) {
 // Dialect returns which engine this is.
 func (db *DB) Dialect() Dialect { return db.dialect }
 
-// Read returns a handle for queries.
-func (db *DB) Read(ctx context.Context) *gorm.DB { return db.read.WithContext(ctx) }
+// Read returns a handle for queries, which together may take 2.25 s; see Allow.
+// After that they fail with an Unavailable fault.
+func (db *DB) Read(ctx context.Context) *gorm.DB {
+	if err := db.asked(ctx); err != nil {
+		refused := db.read.WithContext(ctx)
+		_ = refused.AddError(err)
+		return refused
+	}
+	bounded, cancel := db.bound(ctx)
+	_ = cancel // bounded ends with ctx, or in time
+	return db.read.WithContext(bounded)
+}
 
 // Write runs change in one transaction and returns when it is durable. When
-// change returns an error, or ctx ends first, nothing of it is kept. change must
-// use only the handle it is given.
+// change returns an error, or ctx ends first, nothing of it is kept. It may take
+// 2.25 s, waiting for the writer included; see Allow. After that it fails with
+// an Unavailable fault, and when the database was committing by then, nobody
+// knows whether the change was kept: it is never repeated. change must use only
+// the handle it is given.
 func (db *DB) Write(ctx context.Context, change func(tx *gorm.DB) error) error {
-	err := db.write.WithContext(ctx).Transaction(change)
-	if ended := ctx.Err(); ended != nil && wasEnded(err) {
-		return errors.Join(ended, err)
+	if err := db.asked(ctx); err != nil {
+		return err
 	}
-	return err
+	bounded, cancel := db.bound(ctx)
+	defer cancel()
+	begun, err := db.transact(bounded, change)
+	switch ended := ctx.Err(); {
+	case ended != nil && wasEnded(err):
+		return errors.Join(ended, err)
+	case begun && timedOut(err) && bounded.Err() == nil: // a shorter time that change set itself
+		return err
+	}
+	return db.outcome(bounded, err)
+}
+
+// transact makes a second attempt when the connection turned out to be broken
+// before anything of change was sent. It reports whether change was begun.
+func (db *DB) transact(ctx context.Context, change func(tx *gorm.DB) error) (begun bool, err error) {
+	once := func(tx *gorm.DB) error { begun = true; return change(tx) }
+	err = db.transactOnce(ctx, once)
+	if !begun && lostConnection(err) && db.dialect != SQLite {
+		db.distrust()
+		err = db.transactOnce(ctx, once)
+	}
+	return begun, err
+}
+
+func (db *DB) transactOnce(ctx context.Context, change func(tx *gorm.DB) error) error {
+	write := db.write.WithContext(ctx)
+	if db.dialect != SQLite {
+		return write.Transaction(change)
+	}
+	return write.Connection(func(tx *gorm.DB) error {
+		// SQLite does not look at ctx while it waits for another process.
+		left := patience
+		if deadline, ok := ctx.Deadline(); ok {
+			left = max(0, time.Until(deadline))
+		}
+		wait := fmt.Sprintf("PRAGMA busy_timeout = %d", left.Milliseconds())
+		if err := tx.Session(&gorm.Session{}).Exec(wait).Error; err != nil {
+			return err
+		}
+		return tx.Session(&gorm.Session{}).Transaction(change)
+	})
 }
 
 // Handle returns the pool that writes, for migrations and maintenance.

@@ -27,6 +27,11 @@ const (
 	sqliteCantOpen  = 14
 )
 
+const (
+	codeUnavailable   = "database_unavailable"
+	detailUnavailable = "The database does not answer right now. Try again shortly."
+)
+
 // Fault gives a driver's error its kind. Not-found and duplicate errors are the
 // repository's to translate first, because only it knows the noun; a cancelled
 // context passes through unchanged.
@@ -42,7 +47,7 @@ func Fault(err error) error {
 	case outOfSpace(err):
 		return fault.Wrap(err, fault.OutOfSpace, "storage_full", "The database has no space left. Free some disk space and try again.")
 	case unreachable(err):
-		return fault.Wrap(err, fault.Unavailable, "database_unavailable", "The database does not answer right now. Try again shortly.")
+		return fault.Wrap(err, fault.Unavailable, codeUnavailable, detailUnavailable)
 	default:
 		return fault.Wrap(err, fault.Internal, "internal", "Something went wrong on this server. Tell its operator the request_id.")
 	}

@@ -17,13 +17,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"llmhist/platform/logging"
+	"llmhist/platform/outage"
 )
 
 const (
 	// documentTimeout bounds one operation, waiting for a server and for a
 	// connection included, so that a request hears of a server that is down or
 	// hangs within three seconds.
-	documentTimeout = 2500 * time.Millisecond
+	documentTimeout = patience
 	// documentConnect bounds one attempt to connect, and the search for a
 	// server that can be used.
 	documentConnect = 2 * time.Second
@@ -41,6 +42,7 @@ type Mongo struct {
 	client *mongo.Client
 	db     *mongo.Database
 	logger *slog.Logger
+	memory outage.Memory
 	// oneSum says that the server sums one field at a time; see SumDocuments.
 	oneSum bool
 }
@@ -147,18 +149,24 @@ func (m *Mongo) Do(ctx context.Context, operation func(ctx context.Context) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, documentTimeout)
+	bounded, cancel := context.WithTimeout(ctx, m.memory.Patience(documentTimeout))
 	defer cancel()
 	start := time.Now()
 	err := operation(bounded)
-	if took := time.Since(start); took > slowQuery {
-		m.logger.WarnContext(ctx, "slow document operation", "took_ms", took.Milliseconds())
-	}
 	if err == nil {
+		m.memory.Answered()
+		if took := time.Since(start); took > slowQuery {
+			m.logger.WarnContext(ctx, "slow document operation", "took_ms", took.Milliseconds())
+		}
 		return nil
 	}
 	if ended := ctx.Err(); ended != nil {
 		return ended
+	}
+	if bounded.Err() != nil {
+		m.memory.Silent(start)
+	} else if !documentsUnreachable(err) {
+		m.memory.Answered()
 	}
 	return MongoFault(err)
 }

@@ -59,18 +59,16 @@ func TestDocumentsAreKeptAndTheirFaultsAreTold(t *testing.T) {
 	}
 }
 
+var everyFault = []testkit.Fault{testkit.Refuse, testkit.Hang, testkit.HalfOpen, testkit.Reset, testkit.Garbage, testkit.Drip}
+
 func TestDocumentsThatAreAwayAreSaidToBeWithinThreeSeconds(t *testing.T) {
-	for name, fail := range map[string]func(*testkit.Link){
-		"cut":     (*testkit.Link).Cut,
-		"silent":  (*testkit.Link).Silence,
-		"garbage": (*testkit.Link).Garble,
-	} {
-		t.Run(name, func(t *testing.T) {
+	for _, trouble := range everyFault {
+		t.Run(trouble.String(), func(t *testing.T) {
 			_, m, link := testkit.MongoThroughLink(t)
 			if err := insertDocument(t.Context(), m, "before"); err != nil {
 				t.Fatal(err)
 			}
-			fail(link)
+			link.Set(trouble)
 			for range 2 {
 				start := time.Now()
 				err := insertDocument(t.Context(), m, "during")
@@ -78,7 +76,7 @@ func TestDocumentsThatAreAwayAreSaidToBeWithinThreeSeconds(t *testing.T) {
 					t.Fatalf("after %v: %v", took, err)
 				}
 			}
-			link.Mend()
+			link.Set(testkit.Pass)
 			start := time.Now()
 			err := insertDocument(t.Context(), m, "after")
 			for err != nil && time.Since(start) < 3*time.Second {

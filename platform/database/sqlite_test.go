@@ -22,6 +22,9 @@ func TestEveryConnectionHasTheSettingsDurabilityRestsOn(t *testing.T) {
 	settings := map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000"}
 	check := func(tx *gorm.DB, queryOnly string) {
 		settings["query_only"] = queryOnly
+		if queryOnly == "0" {
+			delete(settings, "busy_timeout") // Write waits as long as it has time left
+		}
 		for name, want := range settings {
 			var got string
 			if err := tx.Raw("PRAGMA " + name).Scan(&got).Error; err != nil || got != want {

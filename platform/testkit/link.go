@@ -4,56 +4,27 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
-	"net"
 	"sync"
 	"testing"
 )
 
-// Link passes messages of MongoDB's wire protocol on to a server until it is
-// told to fail. It stands for the network, and for the end of the process that
-// was writing.
+// Link is a Proxy before a server that speaks MongoDB's wire protocol. It
+// counts writes, so that it can stand for the end of the process that was
+// writing.
 type Link struct {
-	address string
-	target  string
+	*Proxy
 
 	mu     sync.Mutex
-	mode   linkMode
 	writes int // how many writes pass before the link is cut; < 0 = all
 	lost   bool
-	conns  map[net.Conn]bool
-	group  sync.WaitGroup
 }
-
-type linkMode int
-
-const (
-	linkWhole linkMode = iota
-	linkCut
-	linkSilent
-	linkGarbage
-)
 
 func newLink(t testing.TB, target string) *Link {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &Link{address: listener.Addr().String(), target: target, writes: -1, conns: map[net.Conn]bool{}}
-	l.group.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			l.group.Go(func() { l.pass(client) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		l.Cut()
-		l.group.Wait()
-	})
+	l := &Link{Proxy: newProxy(t, target), writes: -1}
+	l.take = func(from io.Reader, _ []byte) ([]byte, error) { return readWireMessage(from) }
+	l.inspect = l.count
+	l.open()
 	return l
 }
 
@@ -66,103 +37,21 @@ func (l *Link) CutAtWrite(n int, answerLost bool) {
 	l.writes, l.lost = n-1, answerLost
 }
 
-// Cut closes every connection; new ones are closed at once.
-func (l *Link) Cut() { l.set(linkCut) }
-
-// Silence lets connections stand, but passes nothing on.
-func (l *Link) Silence() { l.set(linkSilent) }
-
-// Garble answers every request with bytes that mean nothing.
-func (l *Link) Garble() { l.set(linkGarbage) }
-
-// Mend lets everything pass again, on new connections.
-func (l *Link) Mend() { l.set(linkWhole) }
-
-func (l *Link) set(mode linkMode) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mode, l.writes = mode, -1
-	if mode == linkCut || mode == linkWhole {
-		for conn := range l.conns {
-			_ = conn.Close()
-		}
-	}
-}
-
-func (l *Link) now() linkMode {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.mode
-}
-
-// keep notes a connection, so that cutting the link closes it.
-func (l *Link) keep(conn net.Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.conns[conn] = true
-	if l.mode == linkCut {
-		_ = conn.Close()
-	}
-}
-
-func (l *Link) drop(conn net.Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.conns, conn)
-	_ = conn.Close()
-}
-
-func (l *Link) pass(client net.Conn) {
-	l.keep(client)
-	defer l.drop(client)
-	server, err := net.Dial("tcp", l.target)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	for {
-		request, err := readWireMessage(client)
-		if err != nil {
-			return
-		}
-		before, after := l.count(request)
-		switch {
-		case before || l.now() == linkCut:
-			l.Cut()
-			return
-		case l.now() == linkSilent:
-			_, _ = io.Copy(io.Discard, client) // until the client gives up
-			return
-		case l.now() == linkGarbage:
-			_, _ = client.Write(bytes.Repeat([]byte{0xA5}, 64))
-			return
-		}
-		if _, err := server.Write(request); err != nil {
-			return
-		}
-		reply, err := readWireMessage(server)
-		if err != nil || after {
-			l.Cut()
-			return
-		}
-		if _, err := client.Write(reply); err != nil {
-			return
-		}
-	}
-}
-
-// count reports whether the link is to be cut before or after this request.
-func (l *Link) count(request []byte) (before, after bool) {
+// count cuts the link when it is this request's turn.
+func (l *Link) count(c *proxied, request []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.writes < 0 || !isWrite(request) {
-		return false, false
+		return
 	}
-	l.writes--
-	if l.writes >= 0 {
-		return false, false
+	if l.writes--; l.writes >= 0 {
+		return
 	}
-	return !l.lost, l.lost
+	if l.lost {
+		c.lose.Store(true)
+	} else {
+		l.Set(Refuse)
+	}
 }
 
 // isWrite reports whether a message is an OP_MSG whose command, the name of the

@@ -23,26 +23,37 @@ func Mongo(t testing.TB) *database.Mongo {
 }
 
 // MongoThroughLink returns two handles to one empty database: direct, and one
-// whose traffic goes through a link that a test can cut.
+// whose traffic goes through a link that a test can make fail.
 func MongoThroughLink(t testing.TB) (direct, linked *database.Mongo, link *Link) {
 	t.Helper()
 	uri, name := mongoURI(t), mongoName()
+	direct = openMongo(t, uri, name)
+	t.Cleanup(func() { _ = direct.Drop(context.Background()) })
+	link = newLink(t, hostOf(t, uri))
+	through := MongoURI(t, uri, link.Address())
+	target, _ := url.Parse(through) // was just made
+	query := target.Query()
+	query.Set("retryWrites", "false")
+	target.RawQuery = query.Encode()
+	return direct, openMongo(t, target.String(), name), link
+}
+
+// MongoURI returns uri for the same server at another address, such as that of
+// a proxy before it.
+func MongoURI(t testing.TB, uri, address string) string {
+	t.Helper()
 	target, err := url.Parse(uri)
 	if err != nil {
 		t.Fatal("TEST_MONGO_URI cannot be parsed")
 	}
-	direct = openMongo(t, uri, name)
-	t.Cleanup(func() { _ = direct.Drop(context.Background()) })
-	link = newLink(t, target.Host)
-	target.Host = link.address
+	target.Host = address
 	query := target.Query()
 	query.Set("directConnection", "true")
-	query.Set("retryWrites", "false")
 	target.RawQuery = query.Encode()
 	if target.Path == "" {
 		target.Path = "/"
 	}
-	return direct, openMongo(t, target.String(), name), link
+	return target.String()
 }
 
 // MongoAddress returns the server of TEST_MONGO_URI and the name of a database

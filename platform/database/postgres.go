@@ -1,0 +1,92 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+)
+
+const (
+	// postgresConnect bounds one attempt to connect, over all addresses.
+	postgresConnect = 2 * time.Second
+	// postgresPool is the most connections. Further work waits for one, as long
+	// as patience allows.
+	postgresPool = 16
+)
+
+// OpenPostgres opens the PostgreSQL database that dsn names, a URL or a
+// key=value string. The error is one line that names the setting and holds no
+// password, and comes within the time of ctx.
+func OpenPostgres(ctx context.Context, dsn string, logger *slog.Logger) (*DB, error) {
+	refused := func(err error) error {
+		return errors.New("cannot connect to PostgreSQL (DATABASE_URL or DATABASE_HOST): " + redactDSN(err, dsn))
+	}
+	settings, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, refused(err)
+	}
+	settings.DialFunc = (&net.Dialer{Timeout: postgresConnect, KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3,
+	}}).DialContext
+	db := &DB{dialect: Postgres}
+	handle := sql.OpenDB(db.connector(settings))
+	handle.SetMaxOpenConns(postgresPool)
+	handle.SetMaxIdleConns(postgresPool)
+	handle.SetConnMaxIdleTime(5 * time.Minute)
+	both, err := openGORM(postgres.New(postgres.Config{Conn: handle}), logger)
+	if err != nil {
+		_ = handle.Close()
+		return nil, refused(err)
+	}
+	db.write, db.read = both, both
+	if err := errors.Join(db.watch(both), db.Ping(ctx)); err != nil {
+		_ = db.Close()
+		return nil, refused(err)
+	}
+	return db, nil
+}
+
+// connector makes connections in a bounded time and keeps those from being
+// used that are distrusted.
+func (db *DB) connector(settings *pgx.ConnConfig) driver.Connector {
+	const madeAt = "llmhist.made_at"
+	trusted := func(connection *pgconn.PgConn) bool {
+		made, _ := connection.CustomData()[madeAt].(int64)
+		return made > db.distrusted.Load()
+	}
+	return boundedConnector{stdlib.GetConnector(*settings,
+		stdlib.OptionAfterConnect(func(_ context.Context, connection *pgx.Conn) error {
+			connection.PgConn().CustomData()[madeAt] = time.Now().UnixNano()
+			return nil
+		}),
+		stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
+			return p.IdleDuration > time.Second && trusted(p.Conn.PgConn())
+		}),
+		stdlib.OptionResetSession(func(_ context.Context, connection *pgx.Conn) error {
+			if !trusted(connection.PgConn()) {
+				return driver.ErrBadConn
+			}
+			return nil
+		}),
+	)}
+}
+
+// boundedConnector connects within postgresConnect also when nobody waits for
+// it: the pool connects on behalf of whoever is next.
+type boundedConnector struct{ driver.Connector }
+
+// Connect opens a connection.
+func (c boundedConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, postgresConnect)
+	defer cancel()
+	return c.Connector.Connect(ctx)
+}
