@@ -36,6 +36,11 @@ type Deps struct {
 	Logger *slog.Logger
 	Now    func() time.Time       // nil = the system's clock
 	NewID  func(time.Time) string // nil = uid.New
+
+	Instance string // names this server in the images it works on
+	// Living returns the servers that live, for work that others left. It is
+	// asked after that work was read. nil = there is only this one.
+	Living func(ctx context.Context) (map[string]bool, error)
 }
 
 // Module makes and keeps pictures.
@@ -55,13 +60,16 @@ func New(config Config, deps Deps) (*Module, error) {
 	if deps.NewID == nil {
 		deps.NewID = uid.New
 	}
+	if deps.Living == nil {
+		deps.Living = func(context.Context) (map[string]bool, error) { return nil, nil }
+	}
 	providers, err := config.providers(make(gate, runtime.GOMAXPROCS(0)))
 	if err != nil {
 		return nil, err
 	}
 	return &Module{service: &service{
 		router: newRouter(providers, len(config.Providers) > 0), repository: &sqlRepository{db: deps.DB}, ledger: history.New(deps.Bucket, "image"),
-		logger: deps.Logger, now: deps.Now, newID: deps.NewID,
+		logger: deps.Logger, now: deps.Now, newID: deps.NewID, instance: deps.Instance, living: deps.Living,
 	}}, nil
 }
 
@@ -121,8 +129,9 @@ func (m *Module) Mount(router *web.Router) {
 	)
 }
 
-// Reconcile finishes what a crash interrupted and returns how many images that
-// were. Call it at start, before requests are served.
+// Reconcile finishes what a crash interrupted, of this server or another, and
+// returns how many images that were. Call it at start, before requests are
+// served, and then again and again.
 func (m *Module) Reconcile(ctx context.Context) (int, error) { return m.service.Reconcile(ctx) }
 
 // EraseUser removes every image of a user: rows, objects and daily indexes. It
