@@ -92,6 +92,8 @@ func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer me
 		return message{}, err
 	}
 	begin.Answer.Provider, begin.Answer.Model = targets[0].provider.Name(), targets[0].model
+	s.inFlight.Store(begin.Answer.ID, true)
+	defer s.inFlight.Delete(begin.Answer.ID)
 	if err := s.repository.BeginExchange(ctx, begin); err != nil {
 		return message{}, err
 	}
@@ -131,6 +133,7 @@ func (s *service) prepare(ctx context.Context, userID int64, q ask) (exchangeSta
 	begin.Question.Role, begin.Answer.Role = roleUser, roleAssistant
 	begin.Question.Content, begin.Question.FinishedAt = q.Message, at
 	begin.Question.Status, begin.Answer.Status = statusCompleted, statusProcessing
+	begin.Answer.Instance = s.instance
 	return begin, nil
 }
 

@@ -353,6 +353,45 @@ func TestWhatAnEarlierRunLeftIsReconciled(t *testing.T) {
 	}
 }
 
+func TestAnswersOfLivingServersAreLeftAloneUntilTheyAreOverdue(t *testing.T) {
+	called, release := make(chan struct{}), make(chan struct{})
+	slow := echoing("fake", "m-1")
+	answer := slow.answer
+	slow.answer = func(ctx context.Context, request Request, emit func(string) error) (Result, error) {
+		close(called)
+		<-release
+		return answer(ctx, request, emit)
+	}
+	f := serve(t, Config{}, slow)
+	f.module.service.instance = "own"
+	living := map[string]bool{"own": true, "other": true}
+	f.module.service.living = func(context.Context) (map[string]bool, error) { return living, nil }
+	others := begin(newSession(1, f.clock.Now()), "x", f.clock.Now())
+	others.New, others.Answer.Instance = true, "other"
+	must(t, f.module.service.repository.BeginExchange(t.Context(), others))
+	done := make(chan map[string]any)
+	go func() { done <- f.say(t, bob, map[string]any{"message": "hello"}) }()
+	within(t, "the provider is asked", called)
+	reconciled := func(want int) {
+		t.Helper()
+		if n, err := f.module.Reconcile(t.Context()); err != nil || n != want {
+			t.Errorf("reconciled %d, want %d, %v", n, want, err)
+		}
+	}
+	reconciled(0)
+	f.clock.Advance(overdue + time.Second)
+	reconciled(1)
+	close(release)
+	if answered := within(t, "the answer", done); answered["content"] != "re: hello" {
+		t.Errorf("%v", answered)
+	}
+	living = nil
+	others = begin(newSession(1, f.clock.Now()), "x", f.clock.Now())
+	others.New, others.Answer.Instance = true, "other"
+	must(t, f.module.service.repository.BeginExchange(t.Context(), others))
+	reconciled(1)
+}
+
 func TestTheGuideAnswersWithNothingConfigured(t *testing.T) {
 	f := serve(t, Config{})
 	answer := f.say(t, alice, map[string]any{"message": "How do I add a provider?"})

@@ -35,6 +35,7 @@ type message struct {
 	Role         string
 	Content      string
 	Status       string
+	Instance     string // the server that works or worked on an answer; "" for a question
 	Provider     string // who answered, or is asked to; "" for a question
 	Model        string
 	FinishReason string // why the answer ended: "stop", "length", …; "" while unknown

@@ -29,6 +29,11 @@ type Deps struct {
 	Logger    *slog.Logger
 	Now       func() time.Time
 	NewID     func(time.Time) string
+
+	Instance string // names this server in the answers it works on
+	// Living returns the servers that live, for answers that others left. It is
+	// asked after those were read. nil = there is only this one.
+	Living func(ctx context.Context) (map[string]bool, error)
 }
 
 func (d Deps) repository() repository {
@@ -71,7 +76,11 @@ func assemble(config Config, deps Deps, providers []Provider) *Module {
 	if config.MaxAnswerBytes == 0 {
 		config.MaxAnswerBytes = DefaultMaxAnswerBytes
 	}
+	if deps.Living == nil {
+		deps.Living = func(context.Context) (map[string]bool, error) { return nil, nil }
+	}
 	s := &service{
+		instance: deps.Instance, living: deps.Living,
 		repository: deps.repository(), catalogue: catalogue{providers}, logger: deps.Logger, now: deps.Now, newID: deps.NewID,
 		fallback: len(config.Providers) > 0, contextTokens: config.ContextTokens, maxAnswer: config.MaxAnswerBytes,
 	}
@@ -125,11 +134,12 @@ func (m *Module) Describe() []ProviderStatus {
 // by default has Default set.
 func (m *Module) Models() []Model { return m.service.catalogue.models() }
 
-// Reconcile turns answers that an earlier run of the program left processing
-// into failed ones with code "interrupted" and returns how many there were. It
-// is called once, before the first request.
+// Reconcile turns answers that were left processing, by an earlier run of this
+// server or by one that is dead, into failed ones with code "interrupted" and
+// returns how many there were. It is called before the first request, and then
+// again and again.
 func (m *Module) Reconcile(ctx context.Context) (int, error) {
-	return m.service.repository.FailUnfinished(ctx, m.service.moment())
+	return m.service.repository.FailUnfinished(ctx, m.service.moment(), m.service.abandoned)
 }
 
 // EraseUser removes every session and message of a user. After a failure it can

@@ -51,15 +51,25 @@ type repository interface {
 
 	// FinishAnswer sets the outcome of an answer and adds its tokens to its
 	// session, once: an answer that has an outcome already is a Conflict
-	// fault. An answer that was declared interrupted takes its true outcome,
-	// so that a second process at its start does no lasting harm to the
-	// answers of the first.
+	// fault. An answer that was declared interrupted takes its true outcome:
+	// its server was only believed to be dead.
 	FinishAnswer(ctx context.Context, answer message) error
 
-	// FailUnfinished turns every processing answer into a failed one with code
-	// "interrupted" and returns how many there were.
-	FailUnfinished(ctx context.Context, at time.Time) (int, error)
+	// FailUnfinished turns those processing answers that choose picks into
+	// failed ones with code "interrupted" and returns how many there were.
+	// choose is given them after they were read, a batch at a time.
+	FailUnfinished(ctx context.Context, at time.Time, choose chooser) (int, error)
 }
+
+// unfinished is an answer that is processing.
+type unfinished struct {
+	ID        string
+	Instance  string // the server that works on it
+	CreatedAt time.Time
+}
+
+// chooser returns the ids of those answers that nobody works on any more.
+type chooser func(ctx context.Context, list []unfinished) ([]string, error)
 
 // sessionTitle renames one session.
 type sessionTitle struct {

@@ -238,6 +238,7 @@ type exchangeDocument struct {
 	Question     questionDocument `bson:"question"`
 	Content      string           `bson:"content"`
 	Status       string           `bson:"status"`
+	Instance     string           `bson:"instance"`
 	Provider     string           `bson:"provider"`
 	Model        string           `bson:"model"`
 	FinishReason string           `bson:"finish_reason"`
@@ -260,7 +261,7 @@ type questionDocument struct {
 func newExchangeDocument(begin exchangeStart, position int64) exchangeDocument {
 	q, a := begin.Question, begin.Answer
 	return exchangeDocument{
-		ID: a.ID, SessionID: a.SessionID, UserID: a.UserID, Position: position, Messages: 2, Status: a.Status, Provider: a.Provider, Model: a.Model,
+		ID: a.ID, SessionID: a.SessionID, UserID: a.UserID, Position: position, Messages: 2, Status: a.Status, Instance: a.Instance, Provider: a.Provider, Model: a.Model,
 		CreatedAt: a.CreatedAt, Question: questionDocument{q.ID, q.Content, q.CreatedAt, q.FinishedAt},
 	}
 }
@@ -282,7 +283,7 @@ func outcomeFields(answer message) bson.M {
 // the position count; 0 = both.
 func (d exchangeDocument) newestFirst(before int64) []message {
 	answer := message{
-		ID: d.ID, SessionID: d.SessionID, UserID: d.UserID, Position: d.Position + 1, Role: roleAssistant, Content: d.Content, Status: d.Status,
+		ID: d.ID, SessionID: d.SessionID, UserID: d.UserID, Position: d.Position + 1, Role: roleAssistant, Content: d.Content, Status: d.Status, Instance: d.Instance,
 		Provider: d.Provider, Model: d.Model, FinishReason: d.FinishReason, ErrorCode: d.ErrorCode, ErrorDetail: d.ErrorDetail,
 		Tokens: tokens{Input: d.InputTokens, Output: d.OutputTokens, Estimated: d.Estimated > 0}, CreatedAt: d.CreatedAt.UTC(),
 	}

@@ -249,24 +249,45 @@ func refuseSecondOutcome(tx *gorm.DB, answer message) error {
 	return fault.New(fault.Conflict, "already_finished", "This answer has its outcome already.")
 }
 
-// unfinished finds processing answers by the partial index of the same
+// isUnfinished finds processing answers by the partial index of the same
 // condition. The engines use that only when the state is written out: for a
 // parameter SQLite reads every message there is.
-const unfinished = "status = '" + statusProcessing + "'"
+const isUnfinished = "status = '" + statusProcessing + "'"
 
-func (r gormRepository) FailUnfinished(ctx context.Context, at time.Time) (int, error) {
-	var count int64
-	err := r.db.Write(ctx, func(tx *gorm.DB) error {
-		changed := tx.Model(&messageRow{}).Where(unfinished).Updates(map[string]any{
+// unfinishedBatch is how many processing answers are judged at once.
+const unfinishedBatch = 100
+
+func (r gormRepository) FailUnfinished(ctx context.Context, at time.Time, choose chooser) (int, error) {
+	count, after := 0, ""
+	for {
+		var list []unfinished
+		err := r.db.Read(ctx).Model(&messageRow{}).Where(isUnfinished+" AND id > ?", after).
+			Order("id").Limit(unfinishedBatch).Find(&list).Error
+		if err != nil || len(list) == 0 {
+			return count, database.Fault(err)
+		}
+		failed, err := r.failChosen(ctx, at, list, choose)
+		count += failed
+		if err != nil {
+			return count, err
+		}
+		after = list[len(list)-1].ID
+	}
+}
+
+func (r gormRepository) failChosen(ctx context.Context, at time.Time, list []unfinished, choose chooser) (failed int, err error) {
+	ids, err := choose(ctx, list)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	err = r.db.Write(ctx, func(tx *gorm.DB) error {
+		changed := tx.Model(&messageRow{}).Where(isUnfinished+" AND id IN ?", ids).Updates(map[string]any{
 			"status": statusFailed, "error_code": codeInterrupted, "error_detail": detailInterrupted, "finished_at": at,
 		})
-		count = changed.RowsAffected
+		failed = int(changed.RowsAffected)
 		return changed.Error
 	})
-	if err != nil {
-		return 0, database.Fault(err)
-	}
-	return int(count), nil
+	return failed, database.Fault(err)
 }
 
 // oneRow makes a change that met no row a NotFound.
@@ -328,6 +349,7 @@ type messageRow struct {
 	Role         string
 	Content      string
 	Status       string
+	Instance     string
 	Provider     string
 	Model        string
 	FinishReason string
@@ -345,7 +367,7 @@ func (messageRow) TableName() string { return "chat_messages" }
 
 func newMessageRow(m message) messageRow {
 	row := messageRow{
-		ID: m.ID, SessionID: m.SessionID, UserID: m.UserID, Position: m.Position, Role: m.Role, Content: m.Content, Status: m.Status,
+		ID: m.ID, SessionID: m.SessionID, UserID: m.UserID, Position: m.Position, Role: m.Role, Content: m.Content, Status: m.Status, Instance: m.Instance,
 		Provider: m.Provider, Model: m.Model, FinishReason: m.FinishReason, ErrorCode: m.ErrorCode, ErrorDetail: m.ErrorDetail,
 		InputTokens: m.Tokens.Input, OutputTokens: m.Tokens.Output, Estimated: m.Tokens.Estimated, CreatedAt: m.CreatedAt,
 	}
@@ -357,7 +379,7 @@ func newMessageRow(m message) messageRow {
 
 func (r messageRow) message() message {
 	m := message{
-		ID: r.ID, SessionID: r.SessionID, UserID: r.UserID, Position: r.Position, Role: r.Role, Content: r.Content, Status: r.Status,
+		ID: r.ID, SessionID: r.SessionID, UserID: r.UserID, Position: r.Position, Role: r.Role, Content: r.Content, Status: r.Status, Instance: r.Instance,
 		Provider: r.Provider, Model: r.Model, FinishReason: r.FinishReason, ErrorCode: r.ErrorCode, ErrorDetail: r.ErrorDetail,
 		Tokens: tokens{Input: r.InputTokens, Output: r.OutputTokens, Estimated: r.Estimated}, CreatedAt: r.CreatedAt.UTC(),
 	}

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -26,7 +27,7 @@ import (
 //     is marked first, which hides all of it, and then removed step by step.
 //
 // Each method says what a crash between its steps leaves. FailUnfinished, which
-// runs at every start, completes that.
+// runs at every start and from time to time, completes that.
 type mongoRepository struct{ db *database.Mongo }
 
 const (
@@ -268,19 +269,26 @@ func (r mongoRepository) seek(ctx context.Context, of sessionDocument, which bso
 // FailUnfinished also completes what a crash interrupted: it removes sessions
 // that are marked, and exchanges whose session never came or has gone. The
 // latter are invisible; one that may be on its way is left for the next time.
-func (r mongoRepository) FailUnfinished(ctx context.Context, at time.Time) (int, error) {
+func (r mongoRepository) FailUnfinished(ctx context.Context, at time.Time, choose chooser) (int, error) {
 	if err := r.purgeAll(ctx, bson.M{"deleted": true}); err != nil {
 		return 0, err
 	}
 	open, err := database.Documents[exchangeDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
-		parts := options.Find().SetProjection(bson.M{"session_id": 1, "user_id": 1, "created_at": 1})
+		parts := options.Find().SetProjection(bson.M{"session_id": 1, "user_id": 1, "created_at": 1, "instance": 1})
 		return r.exchanges().Find(ctx, bson.M{"status": statusProcessing}, parts)
 	})
 	if err != nil {
 		return 0, err
 	}
+	chosen, err := choose(ctx, unfinishedOf(open))
+	if err != nil {
+		return 0, err
+	}
 	count := 0
 	for _, document := range open {
+		if !slices.Contains(chosen, document.ID) {
+			continue
+		}
 		failed, err := r.failExchange(ctx, document, at)
 		if err != nil {
 			return count, err
@@ -290,6 +298,14 @@ func (r mongoRepository) FailUnfinished(ctx context.Context, at time.Time) (int,
 		}
 	}
 	return count, nil
+}
+
+func unfinishedOf(open []exchangeDocument) []unfinished {
+	list := make([]unfinished, len(open))
+	for i, document := range open {
+		list[i] = unfinished{ID: document.ID, Instance: document.Instance, CreatedAt: document.CreatedAt}
+	}
+	return list
 }
 
 // beginGrace is longer than BeginExchange can take, clocks that differ included.

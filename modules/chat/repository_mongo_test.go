@@ -52,7 +52,7 @@ func TestAnExchangeWhoseBeginningWasCutOffIsWholeOrNotThere(t *testing.T) {
 		if len(messages)%2 != 0 || found.MessageCount != int64(len(messages)) {
 			t.Fatalf("%d messages, the session has %d", len(messages), found.MessageCount)
 		}
-		failed, err := direct.FailUnfinished(t.Context(), epoch.Add(time.Hour))
+		failed, err := direct.FailUnfinished(t.Context(), epoch.Add(time.Hour), everyAnswer)
 		if err != nil || failed != len(messages)/2 {
 			t.Fatalf("%d failed of %d, %v", failed, len(messages)/2, err)
 		}
@@ -77,13 +77,13 @@ func TestASessionWhoseBeginningWasCutOffIsWholeOrNotThere(t *testing.T) {
 		if messages := allMessages(t, direct, s); int64(len(messages)) != 2*total {
 			t.Fatalf("%d sessions with %d messages", total, len(messages))
 		}
-		if _, err := direct.FailUnfinished(t.Context(), epoch.Add(time.Second)); err != nil {
+		if _, err := direct.FailUnfinished(t.Context(), epoch.Add(time.Second), everyAnswer); err != nil {
 			t.Fatal(err)
 		}
 		if n, was := countDocuments(t, db, exchangeDocuments, bson.M{"status": statusProcessing}), 1-total; n > was {
 			t.Fatalf("%d are processing", n)
 		}
-		if _, err := direct.FailUnfinished(t.Context(), epoch.Add(time.Hour)); err != nil {
+		if _, err := direct.FailUnfinished(t.Context(), epoch.Add(time.Hour), everyAnswer); err != nil {
 			t.Fatal(err)
 		}
 		if n := countDocuments(t, db, exchangeDocuments, bson.M{}); n != total {
@@ -120,7 +120,7 @@ func TestADeletionThatWasCutOffHidesEverythingOrNothingAndIsCompleted(t *testing
 	}
 	repairs := map[string]func(r repository) error{
 		"FailUnfinished": func(r repository) error {
-			_, err := r.FailUnfinished(context.Background(), epoch.Add(time.Hour))
+			_, err := r.FailUnfinished(context.Background(), epoch.Add(time.Hour), everyAnswer)
 			return err
 		},
 		"EraseUser": func(r repository) error { return r.EraseUser(context.Background(), 1) },

@@ -313,7 +313,7 @@ func TestUnfinishedAnswersAreFailedAndMayStillTakeTheirTrueOutcome(t *testing.T)
 		must(t, r.FinishAnswer(t.Context(), finished(done, "fine", epoch)))
 		at := epoch.Add(time.Hour)
 		for _, want := range []int{2, 0} {
-			if n, err := r.FailUnfinished(t.Context(), at); err != nil || n != want {
+			if n, err := r.FailUnfinished(t.Context(), at, everyAnswer); err != nil || n != want {
 				t.Fatalf("%d, %v", n, err)
 			}
 		}
@@ -333,10 +333,58 @@ func TestUnfinishedAnswersAreFailedAndMayStillTakeTheirTrueOutcome(t *testing.T)
 	})
 }
 
+// everyAnswer chooses all that are unfinished.
+func everyAnswer(_ context.Context, list []unfinished) ([]string, error) {
+	ids := []string{}
+	for _, answer := range list {
+		ids = append(ids, answer.ID)
+	}
+	return ids, nil
+}
+
+func TestOnlyTheChosenUnfinishedAnswersFail(t *testing.T) {
+	eachRepository(t, func(t *testing.T, r repository) {
+		s := newSession(1, epoch)
+		must(t, r.CreateSession(t.Context(), s))
+		for i := range unfinishedBatch + 20 {
+			b := begin(s, "x", epoch.Add(time.Duration(i)*time.Millisecond))
+			b.Answer.Instance = []string{"one", "two"}[i%2]
+			must(t, r.BeginExchange(t.Context(), b))
+		}
+		seen := 0
+		failed, err := r.FailUnfinished(t.Context(), epoch.Add(time.Hour), func(_ context.Context, list []unfinished) ([]string, error) {
+			ids := []string{}
+			for _, answer := range list {
+				if seen++; answer.CreatedAt.Before(epoch) {
+					t.Errorf("%+v", answer)
+				}
+				if answer.Instance == "two" {
+					ids = append(ids, answer.ID)
+				}
+			}
+			return ids, nil
+		})
+		if err != nil || failed != unfinishedBatch/2+10 || seen != unfinishedBatch+20 {
+			t.Fatalf("%d failed of %d, %v", failed, seen, err)
+		}
+		for _, m := range allMessages(t, r, s) {
+			want := map[string]string{"": statusCompleted, "one": statusProcessing, "two": statusFailed}[m.Instance]
+			if m.Status != want {
+				t.Fatalf("%s of %q is %s", m.ID, m.Instance, m.Status)
+			}
+		}
+		boom := errors.New("boom")
+		_, err = r.FailUnfinished(t.Context(), epoch, func(context.Context, []unfinished) ([]string, error) { return nil, boom })
+		if !errors.Is(err, boom) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestUnfinishedAnswersAreFoundByTheirIndex(t *testing.T) {
 	db := testkit.SQLite(t)
 	var plan []struct{ Detail string }
-	must(t, db.Read(t.Context()).Raw("EXPLAIN QUERY PLAN UPDATE chat_messages SET status = '' WHERE "+unfinished).Scan(&plan).Error)
+	must(t, db.Read(t.Context()).Raw("EXPLAIN QUERY PLAN UPDATE chat_messages SET status = '' WHERE "+isUnfinished).Scan(&plan).Error)
 	if len(plan) != 1 || !strings.Contains(plan[0].Detail, "chat_messages_unfinished") {
 		t.Fatalf("%+v", plan)
 	}
@@ -372,7 +420,7 @@ func TestAContextThatEndedWritesNothing(t *testing.T) {
 			"DeleteSession":  func() error { return r.DeleteSession(ended, 1, s.ID) },
 			"BeginExchange":  func() error { return r.BeginExchange(ended, begin(s, "y", epoch)) },
 			"FinishAnswer":   func() error { return r.FinishAnswer(ended, finished(b, "y", epoch)) },
-			"FailUnfinished": func() error { _, err := r.FailUnfinished(ended, epoch); return err },
+			"FailUnfinished": func() error { _, err := r.FailUnfinished(ended, epoch, everyAnswer); return err },
 		}
 		for name, act := range acts {
 			t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -25,10 +26,37 @@ type service struct {
 	fallback      bool // the operator ordered the providers: each stands in for those before it
 	contextTokens int64
 	maxAnswer     int
+	instance      string
+	living        func(ctx context.Context) (map[string]bool, error)
+	inFlight      sync.Map // ids of the answers this process is at work on
 }
 
 // moment returns the current time as it is stored.
 func (s *service) moment() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
+
+// overdue is when no answer is under way any more, whoever has it and however
+// much the clocks of two machines differ.
+const overdue = time.Hour
+
+// abandoned is a chooser: it picks the answers that no living server works on.
+func (s *service) abandoned(ctx context.Context, list []unfinished) ([]string, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	living, err := s.living(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, answer := range list {
+		_, atWork := s.inFlight.Load(answer.ID)
+		leftBehind := answer.Instance == s.instance || !living[answer.Instance] || s.now().Sub(answer.CreatedAt) > overdue
+		if !atWork && leftBehind {
+			ids = append(ids, answer.ID)
+		}
+	}
+	return ids, nil
+}
 
 // createSession makes an empty session for the caller. title, model and system
 // may be empty.

@@ -59,22 +59,20 @@ func (s *service) ownerOf(ctx context.Context, id string) (*int64, error) {
 	return pending.UserID, err
 }
 
-// eraseObjects removes what is left of an image whose row is gone. While this
-// process is at work on it the erasure stays: that request, or Reconcile after
-// a crash, removes what is written from now on.
+// eraseObjects removes what is left of an image whose row is gone. While a
+// living server is at work on it the erasure stays: that request, or Reconcile
+// after a crash, removes what is written from now on.
 func (s *service) eraseObjects(ctx context.Context, erasure Erasure) error {
 	if err := s.ledger.Erase(ctx, erasure.UserID, erasure.ID, mediaName); err != nil {
 		return err
 	}
-	if erasure.Processing && s.atWork(erasure.ID) {
-		return nil
+	if erasure.Processing {
+		living, err := s.living(ctx)
+		if err != nil || !s.abandoned(erasure.ID, erasure.Instance, living) {
+			return err
+		}
 	}
 	return s.repository.FinishErasure(ctx, erasure.ID)
-}
-
-func (s *service) atWork(id string) bool {
-	_, yes := s.inFlight.Load(id)
-	return yes
 }
 
 // EraseUser removes every image of the user: rows, objects and daily indexes.

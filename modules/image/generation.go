@@ -44,7 +44,7 @@ func (s *service) carryOut(ctx context.Context, image Image, plan plan) (Image, 
 	if err != nil {
 		return Image{}, s.giveUp(ctx, image, made, err)
 	}
-	return s.finish(ctx, image)
+	return s.finish(ctx, image, made)
 }
 
 // accept stores the parameters, also of a client that has left already: the
@@ -104,10 +104,18 @@ func (s *service) store(ctx context.Context, image *Image, made making) error {
 
 // finish completes the row. When that fails the history is complete all the
 // same: Reconcile brings the row after it.
-func (s *service) finish(ctx context.Context, image Image) (Image, error) {
+func (s *service) finish(ctx context.Context, image Image, made making) (Image, error) {
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	err := s.repository.Finish(detached, image)
+	if fault.Is(err, fault.Conflict) {
+		err = s.reinstate(detached, image, func(ctx context.Context) error {
+			if err := s.store(ctx, &image, made); err != nil {
+				return err
+			}
+			return s.repository.Finish(ctx, image)
+		})
+	}
 	if fault.Is(err, fault.NotFound) {
 		return Image{}, withID(s.deletedMeanwhile(detached, image), image.ID)
 	}
@@ -129,6 +137,9 @@ func (s *service) giveUp(ctx context.Context, image Image, made making, cause er
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	err := s.settle(detached, image, made)
+	if fault.Is(err, fault.Conflict) {
+		err = s.reinstate(detached, image, func(ctx context.Context) error { return s.settle(ctx, image, made) })
+	}
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return withID(s.deletedMeanwhile(detached, image), image.ID)

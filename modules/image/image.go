@@ -38,6 +38,7 @@ type Image struct {
 	Seed           *int64 // what makes the picture again; nil where the model takes none
 
 	Status   Status
+	Instance string  // the server that works or worked on it
 	Failure  Failure // for StatusFailed and StatusCancelled
 	Provider string  // who makes or made it
 	Model    string
@@ -91,5 +92,6 @@ func OwnedBy(userID int64) Scope { return Scope{number: max(userID, 0)} }
 type Erasure struct {
 	ID         string
 	UserID     *int64
-	Processing bool // a request was still at work on it when its row went
+	Processing bool   // a request was still at work on it when its row went
+	Instance   string // the server of that request
 }

@@ -39,6 +39,11 @@ type Deps struct {
 	// ChargeMore counts one more picture of a request for several against what
 	// the caller may have; its error ends the request. nil = nothing is counted.
 	ChargeMore func(ctx context.Context) error
+
+	Instance string // names this server in the images it works on
+	// Living returns the servers that live, for work that others left. It is
+	// asked after that work was read. nil = there is only this one.
+	Living func(ctx context.Context) (map[string]bool, error)
 }
 
 // Module makes and keeps pictures.
@@ -58,13 +63,16 @@ func New(config Config, deps Deps) (*Module, error) {
 	if deps.NewID == nil {
 		deps.NewID = uid.New
 	}
+	if deps.Living == nil {
+		deps.Living = func(context.Context) (map[string]bool, error) { return nil, nil }
+	}
 	providers, err := config.providers(make(gate, runtime.GOMAXPROCS(0)))
 	if err != nil {
 		return nil, err
 	}
 	return &Module{service: &service{
 		router: newRouter(providers, len(config.Providers) > 0), repository: &sqlRepository{db: deps.DB}, ledger: history.New(deps.Bucket, "image"),
-		logger: deps.Logger, now: deps.Now, newID: deps.NewID, chargeMore: deps.ChargeMore,
+		logger: deps.Logger, now: deps.Now, newID: deps.NewID, instance: deps.Instance, living: deps.Living, chargeMore: deps.ChargeMore,
 	}}, nil
 }
 
@@ -143,8 +151,9 @@ func (m *Module) Offers() []Offer {
 	return list
 }
 
-// Reconcile finishes what a crash interrupted and returns how many images that
-// were. Call it at start, before requests are served.
+// Reconcile finishes what a crash interrupted, of this server or another, and
+// returns how many images that were. Call it at start, before requests are
+// served, and then again and again.
 func (m *Module) Reconcile(ctx context.Context) (int, error) { return m.service.Reconcile(ctx) }
 
 // EraseUser removes every image of a user: rows, objects and daily indexes. It

@@ -13,8 +13,8 @@ const reconcileBatch = 100
 // Reconcile finishes what a crash interrupted and returns how many images that
 // were. A row that is processing takes the outcome its record tells; without a
 // record it failed with the code "interrupted", and what it left behind is
-// removed. Erasures that were begun are completed. Images this process is at
-// work on are left alone; no other process may be at work.
+// removed. Erasures that were begun are completed. What a living server is at
+// work on is left alone.
 func (s *service) Reconcile(ctx context.Context) (int, error) {
 	if err := s.finishErasures(ctx, Everyone(), func(e Erasure) Erasure { return e }); err != nil {
 		return 0, err
@@ -25,17 +25,33 @@ func (s *service) Reconcile(ctx context.Context) (int, error) {
 		if err != nil || len(list) == 0 {
 			return done, err
 		}
-		for _, image := range list {
-			if s.atWork(image.ID) {
-				continue
-			}
-			if err := s.resume(ctx, image); err != nil && !fault.Is(err, fault.NotFound) {
-				return done, err
-			}
-			done++
+		settled, err := s.takeOverAbandoned(ctx, list)
+		done += settled
+		if err != nil {
+			return done, err
 		}
 		after = list[len(list)-1].ID
 	}
+}
+
+func (s *service) takeOverAbandoned(ctx context.Context, list []Image) (settled int, err error) {
+	living, err := s.living(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, image := range list {
+		if !s.abandoned(image.ID, image.Instance, living) {
+			continue
+		}
+		switch err := s.takeOver(ctx, image); {
+		case err == nil:
+			settled++
+		case fault.Is(err, fault.NotFound), fault.Is(err, fault.Conflict): // deleted, or settled by another
+		default:
+			return settled, err
+		}
+	}
+	return settled, nil
 }
 
 // resume finishes one interrupted image.
@@ -44,6 +60,11 @@ func (s *service) resume(ctx context.Context, image Image) error {
 	switch {
 	case err == nil:
 		record.apply(&image)
+		if image.Status != StatusCompleted {
+			if err := s.ledger.Bucket().Delete(ctx, image.key()); err != nil { // a late request may have stored it
+				return err
+			}
+		}
 		if err := s.ledger.EnsureIndex(ctx, image.UserID, image.ID); err != nil {
 			return err
 		}
@@ -84,7 +105,7 @@ func (s *service) interrupted(ctx context.Context, image Image) error {
 		return err
 	}
 	image.Status = StatusFailed
-	image.Failure = Failure{Code: "interrupted", Detail: "The server stopped while the image was being made. Ask for it again."}
+	image.Failure = Failure{Code: codeInterrupted, Detail: "The server stopped while the image was being made. Ask for it again."}
 	image.FinishedAt = s.now().UTC().Truncate(time.Millisecond)
 	return s.settle(ctx, image, making{})
 }

@@ -19,10 +19,15 @@ type repository interface {
 	// (ASCII letters of either case, all other characters as they are; "" =
 	// all), and how many there are. The list is never nil.
 	List(ctx context.Context, scope Scope, query string, page web.Page) ([]Image, int64, error)
-	// Finish stores the outcome of a row that is processing, exactly once: a
-	// row that is gone is a NotFound fault, one that is finished a Conflict
-	// fault (code "image_finished").
+	// Finish stores the outcome of a row that image.Instance is processing,
+	// exactly once: a row that is gone is a NotFound fault, one that is finished
+	// or belongs to another instance a Conflict fault (code "image_finished").
 	Finish(ctx context.Context, image Image) error
+	// Claim makes the row processing by another instance if status, failure and
+	// instance are still those of image, for one of any number of callers. For
+	// the others it is a Conflict fault (code "image_claimed"); a row that is
+	// gone is a NotFound fault.
+	Claim(ctx context.Context, image Image, by string) error
 	// ListProcessing returns up to limit rows that are processing with ids
 	// after the given one, in order of id.
 	ListProcessing(ctx context.Context, after string, limit int) ([]Image, error)

@@ -45,31 +45,41 @@ func (r *sqlRepository) Finish(ctx context.Context, image Image) error {
 	if err != nil {
 		return err
 	}
-	err = r.db.Write(ctx, func(tx *gorm.DB) error {
-		result := tx.Model(&imageRow{}).Where("id = ? AND status = 'processing'", image.ID).
+	finished := fault.New(fault.Conflict, "image_finished", "This image is finished already.")
+	return r.changeOne(ctx, image.ID, finished, func(tx *gorm.DB) *gorm.DB {
+		return tx.Where("status = 'processing' AND instance = ?", image.Instance).
 			Select("Seed", "Status", "Provider", "Model", "ErrorCode", "ErrorDetail", "S3Key", "S3Bucket",
 				"Width", "Height", "FileSizeBytes", "ProcessingTimeMS", "Metadata", "UpdatedAt").
 			UpdateColumns(&row)
+	})
+}
+
+func (r *sqlRepository) Claim(ctx context.Context, image Image, by string) error {
+	claimed := fault.New(fault.Conflict, "image_claimed", "Another server has taken this image over.")
+	return r.changeOne(ctx, image.ID, claimed, func(tx *gorm.DB) *gorm.DB {
+		return tx.Where("status = ? AND error_code = ? AND instance = ?", string(image.Status), image.Failure.Code, image.Instance).
+			UpdateColumns(map[string]any{"status": string(StatusProcessing), "error_code": "", "error_detail": "", "instance": by})
+	})
+}
+
+// changeOne changes the row if change's conditions hold. It fails with refused
+// when they do not, and with a NotFound fault when there is no such row.
+func (r *sqlRepository) changeOne(ctx context.Context, id string, refused error, change func(tx *gorm.DB) *gorm.DB) error {
+	err := r.db.Write(ctx, func(tx *gorm.DB) error {
+		result := change(tx.Model(&imageRow{}).Where("id = ?", id))
 		if result.Error != nil || result.RowsAffected == 1 {
 			return result.Error
 		}
 		var found imageRow
-		return firstError(tx.Select("id").Where("id = ?", image.ID).Take(&found).Error,
-			fault.New(fault.Conflict, "image_finished", "This image is finished already."))
+		if err := tx.Select("id").Where("id = ?", id).Take(&found).Error; err != nil {
+			return err
+		}
+		return refused
 	})
 	if database.IsNotFound(err) {
 		return notFound()
 	}
 	return database.Fault(err)
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (r *sqlRepository) ListProcessing(ctx context.Context, after string, limit int) ([]Image, error) {
@@ -85,14 +95,16 @@ func (r *sqlRepository) BeginErasure(ctx context.Context, id string) (Erasure, e
 	var erasure erasureRow
 	err := r.db.Write(ctx, func(tx *gorm.DB) error {
 		var gone []imageRow
-		returning := clause.Returning{Columns: []clause.Column{{Name: "user_id"}, {Name: "status"}}}
+		returning := clause.Returning{Columns: []clause.Column{{Name: "user_id"}, {Name: "status"}, {Name: "instance"}}}
 		if err := tx.Clauses(returning).Where("id = ?", id).Delete(&gone).Error; err != nil {
 			return err
 		}
 		if len(gone) == 0 {
 			return tx.Where("id = ?", id).Take(&erasure).Error
 		}
-		erasure = erasureRow{ID: id, UserID: gone[0].UserID, Processing: gone[0].Status == string(StatusProcessing)}
+		erasure = erasureRow{
+			ID: id, UserID: gone[0].UserID, Processing: gone[0].Status == string(StatusProcessing), Instance: gone[0].Instance,
+		}
 		return tx.Create(&erasure).Error
 	})
 	if database.IsNotFound(err) {
@@ -147,6 +159,7 @@ type imageRow struct {
 	Style            string
 	Seed             *int64
 	Status           string
+	Instance         string
 	Provider         string
 	Model            string
 	ErrorCode        string
@@ -176,6 +189,7 @@ type erasureRow struct {
 	ID         string `gorm:"primaryKey"`
 	UserID     *int64
 	Processing bool
+	Instance   string
 }
 
 func (erasureRow) TableName() string { return "image_erasures" }
@@ -197,7 +211,7 @@ func rowOf(image Image) (imageRow, error) {
 	return imageRow{
 		ID: image.ID, UserID: image.UserID, RequestID: image.RequestID,
 		Prompt: image.Prompt, NegativePrompt: image.NegativePrompt, Size: image.Size, Style: image.Style, Seed: image.Seed,
-		Status: string(image.Status), Provider: image.Provider, Model: image.Model,
+		Status: string(image.Status), Instance: image.Instance, Provider: image.Provider, Model: image.Model,
 		ErrorCode: image.Failure.Code, ErrorDetail: image.Failure.Detail, S3Key: image.Key, S3Bucket: image.Bucket,
 		Width: image.Media.Width, Height: image.Media.Height, FileSizeBytes: image.Media.Bytes,
 		ProcessingTimeMS: image.Took.Milliseconds(), Metadata: string(text),
@@ -213,7 +227,7 @@ func (row imageRow) image() (Image, error) {
 	image := Image{
 		ID: row.ID, UserID: row.UserID, RequestID: row.RequestID,
 		Prompt: row.Prompt, NegativePrompt: row.NegativePrompt, Size: row.Size, Style: row.Style, Seed: row.Seed,
-		Status: Status(row.Status), Failure: Failure{Code: row.ErrorCode, Detail: row.ErrorDetail},
+		Status: Status(row.Status), Instance: row.Instance, Failure: Failure{Code: row.ErrorCode, Detail: row.ErrorDetail},
 		Provider: row.Provider, Model: row.Model, Key: row.S3Key, Bucket: row.S3Bucket,
 		Media: Media{
 			Width: row.Width, Height: row.Height, Bytes: row.FileSizeBytes,

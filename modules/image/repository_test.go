@@ -151,6 +151,60 @@ func TestRepositoryFinishesOnce(t *testing.T) {
 	})
 }
 
+func TestRepositoryLetsOneOfManyClaimAnImage(t *testing.T) {
+	eachRepository(t, func(t *testing.T, r repository) {
+		image := blank(nil, at)
+		image.Instance = "one"
+		mustCreate(t, r, image)
+		var won atomic.Int32
+		var winner atomic.Value
+		var group sync.WaitGroup
+		for i := range 20 {
+			by := "server " + string(rune('a'+i))
+			group.Go(func() {
+				switch err := r.Claim(t.Context(), image, by); {
+				case err == nil:
+					won.Add(1)
+					winner.Store(by)
+				case fault.CodeOf(err) != "image_claimed":
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		found, err := r.Find(t.Context(), image.ID)
+		if err != nil || won.Load() != 1 || found.Instance != winner.Load() || found.Status != StatusProcessing {
+			t.Fatalf("%d won; %+v, %v", won.Load(), found, err)
+		}
+		failed := image
+		failed.Status, failed.Failure = StatusFailed, Failure{Code: codeInterrupted, Detail: "d"}
+		if err := r.Finish(t.Context(), failed); fault.CodeOf(err) != "image_finished" {
+			t.Errorf("the first owner still finishes it: %v", err)
+		}
+		failed.Instance = found.Instance
+		if err := r.Finish(t.Context(), failed); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Claim(t.Context(), found, "one"); fault.CodeOf(err) != "image_claimed" {
+			t.Errorf("what is finished is claimed as processing: %v", err)
+		}
+		if err := r.Claim(t.Context(), failed, "one"); err != nil {
+			t.Fatal(err)
+		}
+		found, err = r.Find(t.Context(), image.ID)
+		if err != nil || found.Instance != "one" || found.Status != StatusProcessing || found.Failure != (Failure{}) {
+			t.Errorf("%+v, %v", found, err)
+		}
+		erasure, err := r.BeginErasure(t.Context(), image.ID)
+		if err != nil || erasure.Instance != "one" || !erasure.Processing {
+			t.Errorf("%+v, %v", erasure, err)
+		}
+		if err := r.Claim(t.Context(), found, "two"); !fault.Is(err, fault.NotFound) {
+			t.Errorf("what is gone is claimed: %v", err)
+		}
+	})
+}
+
 func TestRepositoryListsEachImageOnceNewestFirst(t *testing.T) {
 	eachRepository(t, func(t *testing.T, r repository) {
 		want := map[Scope][]string{}

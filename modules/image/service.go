@@ -28,6 +28,8 @@ type service struct {
 	newID      func(time.Time) string
 	chargeMore func(ctx context.Context) error // nil = nothing is counted
 
+	instance string
+	living   func(ctx context.Context) (map[string]bool, error)
 	inFlight sync.Map // ids this process is at work on
 }
 
@@ -44,7 +46,7 @@ func (s *service) Generate(ctx context.Context, params Params) (Image, error) {
 	image := Image{
 		ID: s.newID(at), UserID: identity.From(ctx).Owner(), RequestID: identity.RequestID(ctx),
 		Prompt: plan.params.Prompt, NegativePrompt: plan.params.NegativePrompt, Size: plan.params.Size, Style: plan.params.Style,
-		Status: StatusProcessing, Provider: first.name, Model: first.model.ID, Bucket: s.ledger.Bucket().Name(), CreatedAt: at,
+		Status: StatusProcessing, Instance: s.instance, Provider: first.name, Model: first.model.ID, Bucket: s.ledger.Bucket().Name(), CreatedAt: at,
 	}
 	image.Seed = first.seed(plan.task)
 	usage.Update(ctx, func(f *usage.Figures) {

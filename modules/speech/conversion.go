@@ -36,6 +36,7 @@ type Conversion struct {
 	Speed    float64 // relative to the voice's natural one
 	Format   audio.Format
 	Status   Status
+	Instance string   // the server that works or worked on it
 	Failure  *Failure // set when failed or cancelled
 
 	Duration time.Duration // of the sound, in whole milliseconds; 0 until completed
@@ -70,5 +71,6 @@ func everyMediaName() []string { return []string{mediaName(audio.MP3), mediaName
 type Erasure struct {
 	ID         string
 	UserID     *int64
-	Processing bool // a request was still at work on it when its row went
+	Processing bool   // a request was still at work on it when its row went
+	Instance   string // the server of that request
 }

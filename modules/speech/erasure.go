@@ -52,15 +52,18 @@ func (s *service) ownerOf(ctx context.Context, id string) (*int64, error) {
 	return pending.UserID, err
 }
 
-// eraseObjects removes what is left of a conversion whose row is gone. While
-// this process is at work on it the erasure stays: that request, or Reconcile
+// eraseObjects removes what is left of a conversion whose row is gone. While a
+// living server is at work on it the erasure stays: that request, or Reconcile
 // after a crash, removes what is written from now on.
 func (s *service) eraseObjects(ctx context.Context, erasure Erasure) error {
 	if err := s.ledger.Erase(ctx, erasure.UserID, erasure.ID, everyMediaName()...); err != nil {
 		return err
 	}
-	if _, atWork := s.inFlight.Load(erasure.ID); atWork && erasure.Processing {
-		return nil
+	if erasure.Processing {
+		living, err := s.living(ctx)
+		if err != nil || !s.abandoned(erasure.ID, erasure.Instance, living) {
+			return err
+		}
 	}
 	return s.repository.FinishErasure(ctx, erasure.ID)
 }

@@ -117,6 +117,14 @@ func (s *service) complete(ctx context.Context, c Conversion, sound []byte) (Con
 	// From here on the history is complete. If the row does not follow,
 	// Reconcile brings it after.
 	err := s.repository.Finish(storing, c)
+	if fault.Is(err, fault.Conflict) {
+		err = s.reinstate(storing, c, func(ctx context.Context) error {
+			if err := s.store(ctx, c, sound); err != nil {
+				return err
+			}
+			return s.repository.Finish(ctx, c)
+		})
+	}
 	if fault.Is(err, fault.NotFound) {
 		err = s.deletedMeanwhile(storing, c)
 	}
@@ -152,6 +160,9 @@ func (s *service) giveUp(ctx context.Context, c Conversion, cause error) error {
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	err := s.settle(detached, c)
+	if fault.Is(err, fault.Conflict) {
+		err = s.reinstate(detached, c, func(ctx context.Context) error { return s.settle(ctx, c) })
+	}
 	if fault.Is(err, fault.NotFound) {
 		return withID(s.deletedMeanwhile(detached, c), c.ID)
 	}

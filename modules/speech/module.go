@@ -26,14 +26,18 @@ const (
 	generateBody = 128 << 10
 )
 
-// Deps is what the module needs from the rest of the product. All fields are
-// required.
+// Deps is what the module needs from the rest of the product.
 type Deps struct {
 	DB     *database.DB
 	Bucket blob.Bucket // of speech alone
 	Logger *slog.Logger
 	Now    func() time.Time
 	NewID  func(at time.Time) string // a UUIDv7 of that moment
+
+	Instance string // names this server in the conversions it works on
+	// Living returns the servers that live, for work that others left. It is
+	// asked after that work was read. nil = there is only this one.
+	Living func(ctx context.Context) (map[string]bool, error)
 }
 
 // Module is the speech service.
@@ -63,9 +67,13 @@ func New(config Config, deps Deps) (*Module, error) {
 }
 
 func newModule(providers *catalog, convert *transcoder, deps Deps) *Module {
+	if deps.Living == nil {
+		deps.Living = func(context.Context) (map[string]bool, error) { return nil, nil }
+	}
 	return &Module{service: &service{
 		catalog: providers, transcoder: convert, repository: newGORMRepository(deps.DB), ledger: history.New(deps.Bucket, historyName),
 		logger: deps.Logger, now: deps.Now, newID: deps.NewID,
+		instance: deps.Instance, living: deps.Living,
 	}}
 }
 
@@ -80,8 +88,9 @@ func (m *Module) Describe(ctx context.Context) []ProviderStatus {
 	return list
 }
 
-// Reconcile finishes what a crash interrupted and returns how many conversions
-// that were. Call it before the first request is served.
+// Reconcile finishes what a crash interrupted, of this server or another, and
+// returns how many conversions that were. Call it before the first request is
+// served, and then again and again.
 func (m *Module) Reconcile(ctx context.Context) (int, error) { return m.service.Reconcile(ctx) }
 
 // EraseUser removes everything of the user. It may be repeated after a fault.

@@ -14,8 +14,8 @@ const reconcileBatch = 100
 // Reconcile finishes what a crash interrupted and returns how many conversions
 // that were. One whose record was written takes the outcome in it; any other
 // failed with code "interrupted" and keeps no sound. Erasures that were begun
-// are completed. Call it before the first request is served. It may be repeated
-// after a fault.
+// are completed. What a living server is at work on is left alone. It may be
+// repeated after a fault.
 func (s *service) Reconcile(ctx context.Context) (int, error) {
 	if err := s.finishErasures(ctx, Filter{Everyone: true}); err != nil {
 		return 0, err
@@ -26,14 +26,33 @@ func (s *service) Reconcile(ctx context.Context) (int, error) {
 		if err != nil || len(list) == 0 {
 			return finished, err
 		}
-		for _, c := range list {
-			if err := s.reconcile(ctx, c); err != nil {
-				return finished, err
-			}
-			finished++
+		settled, err := s.takeOverAbandoned(ctx, list)
+		finished += settled
+		if err != nil {
+			return finished, err
 		}
 		after = list[len(list)-1].ID
 	}
+}
+
+func (s *service) takeOverAbandoned(ctx context.Context, list []Conversion) (settled int, err error) {
+	living, err := s.living(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range list {
+		if !s.abandoned(c.ID, c.Instance, living) {
+			continue
+		}
+		switch err := s.takeOver(ctx, c); {
+		case err == nil:
+			settled++
+		case fault.Is(err, fault.NotFound), fault.Is(err, fault.Conflict): // deleted, or settled by another
+		default:
+			return settled, err
+		}
+	}
+	return settled, nil
 }
 
 func (s *service) reconcile(ctx context.Context, c Conversion) error {
@@ -72,7 +91,7 @@ func (s *service) interrupted(ctx context.Context, c Conversion) error {
 		return err
 	}
 	c.Status, c.StatusCode = StatusFailed, statusInterrupted
-	c.Failure = &Failure{Code: "interrupted", Detail: "The server stopped before the speech was ready. Send the request again."}
+	c.Failure = &Failure{Code: codeInterrupted, Detail: "The server stopped before the speech was ready. Send the request again."}
 	c.UpdatedAt = s.now().UTC().Truncate(time.Millisecond)
 	return s.settle(ctx, c)
 }

@@ -25,10 +25,15 @@ type Repository interface {
 	// ListUnfinished returns at most limit conversions that are processing, in
 	// order of id, beginning after the given id.
 	ListUnfinished(ctx context.Context, after string, limit int) ([]Conversion, error)
-	// Finish stores the outcome of a conversion that is processing. One that is
-	// absent is a NotFound fault; one that has its outcome is a Conflict fault
-	// and keeps it.
+	// Finish stores the outcome of a conversion that c.Instance is processing.
+	// One that is absent is a NotFound fault; one that has its outcome, or that
+	// belongs to another instance, is a Conflict fault and stays as it is.
 	Finish(ctx context.Context, c Conversion) error
+	// Claim makes the conversion processing by another instance if status,
+	// failure and instance are still those of c, for one of any number of
+	// callers. For the others it is a Conflict fault; one that is absent is a
+	// NotFound fault.
+	Claim(ctx context.Context, c Conversion, by string) error
 	// BeginErasure replaces the conversion by an erasure in one step and returns
 	// it, or the erasure that stands for it already; else a NotFound fault.
 	BeginErasure(ctx context.Context, id string) (Erasure, error)

@@ -13,14 +13,16 @@ func (r *gormRepository) BeginErasure(ctx context.Context, id string) (Erasure, 
 	var erasure erasureRow
 	err := r.db.Write(ctx, func(tx *gorm.DB) error {
 		var gone []conversionRow
-		returning := clause.Returning{Columns: []clause.Column{{Name: "user_id"}, {Name: "status"}}}
+		returning := clause.Returning{Columns: []clause.Column{{Name: "user_id"}, {Name: "status"}, {Name: "instance"}}}
 		if err := tx.Clauses(returning).Where("id = ?", id).Delete(&gone).Error; err != nil {
 			return err
 		}
 		if len(gone) == 0 {
 			return tx.Where("id = ?", id).Take(&erasure).Error
 		}
-		erasure = erasureRow{ID: id, UserID: gone[0].UserID, Processing: gone[0].Status == string(StatusProcessing)}
+		erasure = erasureRow{
+			ID: id, UserID: gone[0].UserID, Processing: gone[0].Status == string(StatusProcessing), Instance: gone[0].Instance,
+		}
 		return tx.Create(&erasure).Error
 	})
 	if database.IsNotFound(err) {
@@ -62,6 +64,7 @@ type erasureRow struct {
 	ID         string `gorm:"primaryKey"`
 	UserID     *int64
 	Processing bool
+	Instance   string
 }
 
 // TableName is the name that the schema gives.

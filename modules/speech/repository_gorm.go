@@ -96,23 +96,43 @@ func (r *gormRepository) Finish(ctx context.Context, c Conversion) error {
 	if err != nil {
 		return err
 	}
-	err = r.db.Write(ctx, func(tx *gorm.DB) error {
-		done := tx.Model(&conversionRow{}).Where("id = ? AND status = 'processing'", c.ID).
+	finished := fault.New(fault.Conflict, "already_finished", "This conversion has its outcome already.")
+	return r.changeOne(ctx, c.ID, finished, func(tx *gorm.DB) *gorm.DB {
+		return tx.Where("status = 'processing' AND instance = ?", c.Instance).
 			Select("audio_url", "model", "voice", "language", "speed", "format", "status", "error_code", "error_detail",
 				"duration_seconds", "file_size_bytes", "s3_key", "metadata", "updated_at").Updates(&row)
+	})
+}
+
+func (r *gormRepository) Claim(ctx context.Context, c Conversion, by string) error {
+	claimed := fault.New(fault.Conflict, "conversion_claimed", "Another server has taken this conversion over.")
+	code := ""
+	if c.Failure != nil {
+		code = c.Failure.Code
+	}
+	return r.changeOne(ctx, c.ID, claimed, func(tx *gorm.DB) *gorm.DB {
+		return tx.Where("status = ? AND COALESCE(error_code, '') = ? AND instance = ?", string(c.Status), code, c.Instance).
+			UpdateColumns(map[string]any{"status": string(StatusProcessing), "error_code": nil, "error_detail": nil, "instance": by})
+	})
+}
+
+// changeOne changes the conversion if change's conditions hold. It fails with
+// refused when they do not, and with a NotFound fault when there is none.
+func (r *gormRepository) changeOne(ctx context.Context, id string, refused error, change func(tx *gorm.DB) *gorm.DB) error {
+	return database.Fault(r.db.Write(ctx, func(tx *gorm.DB) error {
+		done := change(tx.Model(&conversionRow{}).Where("id = ?", id))
 		if done.Error != nil || done.RowsAffected == 1 {
 			return done.Error
 		}
 		var left int64
-		if err := tx.Model(&conversionRow{}).Where("id = ?", c.ID).Count(&left).Error; err != nil {
+		if err := tx.Model(&conversionRow{}).Where("id = ?", id).Count(&left).Error; err != nil {
 			return err
 		}
 		if left == 0 {
 			return notFound()
 		}
-		return fault.New(fault.Conflict, "already_finished", "This conversion has its outcome already.")
-	})
-	return database.Fault(err)
+		return refused
+	}))
 }
 
 // conversionRow is a row of tts_conversions. What has no value yet is NULL.
@@ -127,6 +147,7 @@ type conversionRow struct {
 	Speed           float64
 	Format          string
 	Status          string
+	Instance        string
 	ErrorCode       *string
 	ErrorDetail     *string
 	DurationSeconds *float64
@@ -148,7 +169,7 @@ func rowOf(c Conversion) (conversionRow, error) {
 	}
 	row := conversionRow{
 		ID: c.ID, UserID: c.UserID, Text: c.Text, Model: c.Model, Voice: orNull(c.Voice), Language: c.Language,
-		Speed: c.Speed, Format: string(c.Format), Status: string(c.Status),
+		Speed: c.Speed, Format: string(c.Format), Status: string(c.Status), Instance: c.Instance,
 		DurationSeconds: secondsOf(c), FileSizeBytes: sizeOf(c), S3Key: orNull(c.MediaKey()), S3Bucket: c.Bucket,
 		Metadata: string(facts), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 	}
@@ -169,7 +190,7 @@ func (row conversionRow) conversion() (Conversion, error) {
 	c := Conversion{
 		ID: row.ID, UserID: row.UserID, Text: row.Text, Language: row.Language, Voice: orZero(row.Voice),
 		Provider: facts.Provider, Model: row.Model, Speed: row.Speed, Format: audio.Format(row.Format),
-		Status: Status(row.Status), Duration: durationOf(row.DurationSeconds), Size: orZero(row.FileSizeBytes),
+		Status: Status(row.Status), Instance: row.Instance, Duration: durationOf(row.DurationSeconds), Size: orZero(row.FileSizeBytes),
 		Bucket: row.S3Bucket, RequestID: facts.RequestID, Latency: time.Duration(facts.LatencyMS) * time.Millisecond,
 		StatusCode: facts.StatusCode, CostUSD: facts.CostUSD,
 		CreatedAt: row.CreatedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),

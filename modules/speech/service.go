@@ -31,6 +31,8 @@ type service struct {
 	now        func() time.Time
 	newID      func(time.Time) string
 
+	instance string
+	living   func(ctx context.Context) (map[string]bool, error)
 	inFlight sync.Map // ids this process is at work on
 }
 
@@ -45,7 +47,7 @@ func (s *service) Generate(ctx context.Context, r Request) (Conversion, error) {
 	}
 	at := s.now().UTC().Truncate(time.Millisecond)
 	c := Conversion{
-		ID: s.newID(at), UserID: identity.From(ctx).Owner(), Status: StatusProcessing, Bucket: s.ledger.Bucket().Name(),
+		ID: s.newID(at), UserID: identity.From(ctx).Owner(), Status: StatusProcessing, Instance: s.instance, Bucket: s.ledger.Bucket().Name(),
 		RequestID: identity.RequestID(ctx), CreatedAt: at, UpdatedAt: at,
 	}
 	c.planned(ctx, ways[0])

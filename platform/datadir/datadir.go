@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"llmhist/platform/uid"
 )
 
 const lockName = "llmhist.lock"
@@ -103,6 +105,27 @@ func Secret(dir, name string) ([]byte, error) {
 	secret := make([]byte, size)
 	_, _ = rand.Read(secret) // never fails
 	return secret, writeDurably(path, secret)
+}
+
+// homeName holds what names the directory to the servers that share a database.
+const homeName = "home.id"
+
+// Home returns the id of the data directory, made once and kept in it. It must
+// not be copied to the directory of another server.
+func Home(dir string) (string, error) {
+	path := filepath.Join(dir, homeName)
+	data, err := os.ReadFile(path)
+	id := strings.TrimSpace(string(data))
+	switch {
+	case err == nil && uid.Valid(id):
+		return id, nil
+	case err == nil:
+		return "", fmt.Errorf("%s is damaged: delete it to make a new one", path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%s cannot be read: %w", path, reason(err))
+	}
+	id = uid.New(uid.Now())
+	return id, writeDurably(path, []byte(id+"\n"))
 }
 
 func writeDurably(path string, data []byte) error {

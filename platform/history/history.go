@@ -139,18 +139,24 @@ func (l *Ledger) listed(ctx context.Context, key, id string) (bool, error) {
 	return containsID(reader, id)
 }
 
+// Unlist removes every line of the request from its user's daily index.
+func (l *Ledger) Unlist(ctx context.Context, owner *int64, id string) error {
+	if owner == nil {
+		return nil
+	}
+	at, _ := uid.Time(id)
+	return l.bucket.RemoveLines(ctx, l.IndexKey(*owner, at), func(line []byte) bool { return lineID(line) == id })
+}
+
 // Erase removes everything a request left: its line in the daily index, its
 // record, its other objects. It may be called again after it failed half-way.
 // media names what the request made, such as "image/original.png".
 func (l *Ledger) Erase(ctx context.Context, owner *int64, id string, media ...string) error {
-	at, ok := uid.Time(id)
-	if !ok {
+	if !uid.Valid(id) {
 		return fault.NotFoundf("There is no request with this id.")
 	}
-	if owner != nil {
-		if err := l.bucket.RemoveLines(ctx, l.IndexKey(*owner, at), func(line []byte) bool { return lineID(line) == id }); err != nil {
-			return err
-		}
+	if err := l.Unlist(ctx, owner, id); err != nil {
+		return err
 	}
 	keys := []string{RecordKey(id)}
 	for _, name := range media {
