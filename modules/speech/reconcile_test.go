@@ -64,7 +64,7 @@ func TestReconcile(t *testing.T) {
 		"a record of another": {func(t *testing.T, b *bench, c Conversion) {
 			other := completed(newConversion(testTime, owner(2)))
 			media(t, b, c)
-			data := recordOf(other)
+			data := recordOf(other, "")
 			if err := b.service.ledger.WriteRecord(t.Context(), c.ID, data); err != nil {
 				t.Fatal(err)
 			}
