@@ -18,6 +18,9 @@ type Input struct {
 	UserID         *int64    `json:"user_id"`         // null for an anonymous request
 	RequestID      string    `json:"request_id"`
 	CreatedAt      time.Time `json:"created_at"`
+	// RestoredAt is set when the document was lost and made again, from what the
+	// record or the row knew.
+	RestoredAt *time.Time `json:"restored_at,omitempty"`
 }
 
 // Record is record.json: everything about the request and its outcome, from
@@ -54,6 +57,9 @@ type Record struct {
 	ProcessingTimeMS int64        `json:"processing_time_ms"`
 	CreatedAt        time.Time    `json:"created_at"`
 	CompletedAt      time.Time    `json:"completed_at"`
+	// RestoredAt is set when the record was lost and made again from the row:
+	// what a row does not hold is missing then.
+	RestoredAt *time.Time `json:"restored_at,omitempty"`
 }
 
 // RecordAttempt is a provider that failed and was followed by the next.
@@ -94,6 +100,21 @@ func recordOf(image Image, made making) Record {
 		record.Error = &RecordError{Code: image.Failure.Code, Detail: image.Failure.Detail}
 	}
 	return record
+}
+
+// image returns the image that the record describes.
+func (r Record) image() Image {
+	image := Image{
+		ID: r.ID, UserID: r.UserID, RequestID: r.RequestID, Prompt: r.Prompt, NegativePrompt: r.NegativePrompt,
+		Size: r.Size, Style: r.Style, CreatedAt: r.CreatedAt,
+	}
+	r.apply(&image)
+	return image
+}
+
+// final reports whether the record tells of an outcome.
+func (r Record) final() bool {
+	return r.Status == StatusCompleted || r.Status == StatusFailed || r.Status == StatusCancelled
 }
 
 // apply gives the image the outcome that its record tells.

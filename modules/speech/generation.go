@@ -136,10 +136,11 @@ func (s *service) complete(ctx context.Context, c Conversion, sound []byte) (Con
 
 func (s *service) store(ctx context.Context, c Conversion, sound []byte) error {
 	options := blob.PutOptions{ContentType: c.Format.ContentType()}
-	if _, err := s.ledger.Bucket().Put(ctx, c.MediaKey(), bytes.NewReader(sound), options); err != nil {
+	stored, err := s.ledger.Bucket().Put(ctx, c.MediaKey(), bytes.NewReader(sound), options)
+	if err != nil {
 		return err
 	}
-	if err := s.ledger.WriteRecord(ctx, c.ID, recordOf(c)); err != nil {
+	if err := s.ledger.WriteRecord(ctx, c.ID, recordOf(c, stored.SHA256)); err != nil {
 		return err
 	}
 	return s.ledger.AppendIndex(ctx, c.UserID, c.ID)
@@ -179,7 +180,7 @@ func (s *service) settle(ctx context.Context, c Conversion) error {
 	if err := s.deleteMedia(ctx, c.ID); err != nil {
 		return err
 	}
-	if err := s.ledger.WriteRecord(ctx, c.ID, recordOf(c)); err != nil {
+	if err := s.ledger.WriteRecord(ctx, c.ID, recordOf(c, "")); err != nil {
 		return err
 	}
 	if err := s.ledger.EnsureIndex(ctx, c.UserID, c.ID); err != nil {

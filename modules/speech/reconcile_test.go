@@ -34,7 +34,7 @@ func TestReconcile(t *testing.T) {
 	}
 	media := func(t *testing.T, b *bench, c Conversion) { write(t, b, completed(c).MediaKey(), sound) }
 	record := func(t *testing.T, b *bench, c Conversion) {
-		if err := b.service.ledger.WriteRecord(t.Context(), c.ID, recordOf(c)); err != nil {
+		if err := b.service.ledger.WriteRecord(t.Context(), c.ID, recordOf(c, "")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,7 +64,7 @@ func TestReconcile(t *testing.T) {
 		"a record of another": {func(t *testing.T, b *bench, c Conversion) {
 			other := completed(newConversion(testTime, owner(2)))
 			media(t, b, c)
-			data := recordOf(other)
+			data := recordOf(other, "")
 			if err := b.service.ledger.WriteRecord(t.Context(), c.ID, data); err != nil {
 				t.Fatal(err)
 			}

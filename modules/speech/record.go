@@ -50,6 +50,9 @@ type inputDocument struct {
 	Format    string    `json:"format"`
 	RequestID string    `json:"request_id"`
 	CreatedAt time.Time `json:"created_at"`
+	// RestoredAt is set when the document was lost and made again, from what the
+	// record or the row knew.
+	RestoredAt *time.Time `json:"restored_at,omitempty"`
 }
 
 func inputOf(c Conversion) inputDocument {
@@ -74,18 +77,28 @@ type recordDocument struct {
 	Error           *failure  `json:"error,omitempty"`
 	DurationSeconds *float64  `json:"duration_seconds"`
 	FileSizeBytes   *int64    `json:"file_size_bytes"`
+	SHA256          string    `json:"sha256,omitempty"` // hex, of the sound; records of the first releases have none
 	S3Key           *string   `json:"s3_key"`
 	S3Bucket        string    `json:"s3_bucket"`
 	Metadata        metadata  `json:"metadata"`
 	CreatedAt       time.Time `json:"created_at"`
 	UpdatedAt       time.Time `json:"updated_at"`
+	// RestoredAt is set when the record was lost and made again from the row.
+	RestoredAt *time.Time `json:"restored_at,omitempty"`
 }
 
-func recordOf(c Conversion) recordDocument {
+// conversion returns the conversion that the record describes.
+func (d recordDocument) conversion() Conversion {
+	return d.settled(Conversion{ID: d.ID, UserID: d.UserID, Bucket: d.S3Bucket, CreatedAt: d.CreatedAt.UTC()})
+}
+
+// recordOf returns the record of a finished conversion. sha256 is of its sound,
+// "" without one.
+func recordOf(c Conversion, sha256 string) recordDocument {
 	return recordDocument{
 		ID: c.ID, UserID: c.UserID, Text: c.Text, Language: c.Language, Voice: orNull(c.Voice), Model: c.Model,
 		Speed: c.Speed, Format: string(c.Format), Status: string(c.Status), Error: failureOf(c.Failure),
-		DurationSeconds: secondsOf(c), FileSizeBytes: sizeOf(c), S3Key: orNull(c.MediaKey()), S3Bucket: c.Bucket,
+		DurationSeconds: secondsOf(c), FileSizeBytes: sizeOf(c), SHA256: sha256, S3Key: orNull(c.MediaKey()), S3Bucket: c.Bucket,
 		Metadata: metadataOf(c), CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt,
 	}
 }

@@ -40,8 +40,7 @@ func OpenDirectory(root, name string, signer *Signer) (*Directory, error) {
 	if !ValidKey(name) || strings.Contains(name, "/") {
 		return nil, errors.New("bucket name " + name + " is not valid: use letters, digits, '.', '_' and '-'")
 	}
-	d := &Directory{name: name, root: filepath.Join(root, name), signer: signer, seed: maphash.MakeSeed()}
-	d.temp = filepath.Join(d.root, ".tmp")
+	d := newDirectory(root, name, signer)
 	if err := os.RemoveAll(d.temp); err != nil {
 		return nil, err
 	}
@@ -49,6 +48,12 @@ func OpenDirectory(root, name string, signer *Signer) (*Directory, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+func newDirectory(root, name string, signer *Signer) *Directory {
+	d := &Directory{name: name, root: filepath.Join(root, name), signer: signer, seed: maphash.MakeSeed()}
+	d.temp = filepath.Join(d.root, ".tmp")
+	return d
 }
 
 // Name returns the bucket's name.

@@ -4,6 +4,7 @@ package uid
 
 import (
 	"crypto/rand"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,3 +47,10 @@ func Time(id string) (time.Time, bool) {
 
 // Now returns the current time as it is stored: UTC, whole milliseconds.
 func Now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// Bound returns a text that sorts after every id made before t and before every
+// id made at t or later.
+func Bound(t time.Time) string {
+	hex := fmt.Sprintf("%012x", max(t.UnixMilli(), 0))
+	return hex[:8] + "-" + hex[8:]
+}

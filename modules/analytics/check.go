@@ -1,0 +1,274 @@
+package analytics
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"llmhist/platform/check"
+)
+
+// checked is what a comparison needs of the engine that keeps events.
+type checked interface {
+	// FindKept returns the hours of the oldest event and of the oldest sums;
+	// zero times where there are none.
+	FindKept(ctx context.Context) (events, sums time.Time, err error)
+	// NextHour returns the first hour at or after from, and before until, that
+	// has events or sums; false when there is none.
+	NextHour(ctx context.Context, from, until time.Time) (time.Time, bool, error)
+	// ListHourEvents returns up to limit events of the hour that follow after,
+	// "" = from the first, in order of id.
+	ListHourEvents(ctx context.Context, hour time.Time, after string, limit int) ([]Event, error)
+	// ListHourSums returns the stored sums of the hour and its histogram.
+	ListHourSums(ctx context.Context, hour time.Time) (hourSums, error)
+	// AddSums adds to what is stored of the hour, exactly once.
+	AddSums(ctx context.Context, sums hourSums) error
+	// ListPending returns the hours of events that are stored and may not be
+	// added yet, and how many batches of them are older than before.
+	ListPending(ctx context.Context, before time.Time) (hours map[int64]bool, old int, err error)
+	// Recover adds what an interrupted process left.
+	Recover(ctx context.Context) error
+}
+
+// hourSums are the sums of one hour by key.
+type hourSums struct {
+	hours     map[rollupKey]hourRow
+	latencies map[latencyKey]int64
+}
+
+func newHourSums() hourSums {
+	return hourSums{hours: map[rollupKey]hourRow{}, latencies: map[latencyKey]int64{}}
+}
+
+const (
+	// checkEvents is how many events are read at a time.
+	checkEvents = 2000
+	// settledAfter is how long after its end an hour is compared: later than
+	// events wait to be stored.
+	settledAfter = 15 * time.Minute
+)
+
+// Check compares the hourly sums with the events they were made of, for the
+// hours of which every event is kept and which are old enough to be settled.
+// With a report that repairs it adds events that the sums lack. It never lowers
+// a sum: events that are not there any more are no proof against it.
+func Check(ctx context.Context, config Config, repository Repository, report *check.Report) error {
+	store, ok := repository.(checked)
+	if !ok {
+		return fmt.Errorf("analytics: a %T cannot be compared", repository)
+	}
+	c := &checker{store: store, report: report, area: report.Area("analytics")}
+	began := time.Now()
+	defer func() { c.area.Took = time.Since(began) }()
+	if err := c.pending(ctx); err != nil {
+		return err
+	}
+	from, err := c.firstWhole(ctx, config)
+	if err != nil {
+		return err
+	}
+	until := report.Now().UTC().Add(-settledAfter).Truncate(time.Hour)
+	for {
+		hour, found, err := store.NextHour(ctx, from, until)
+		if err != nil || !found {
+			return err
+		}
+		if err := c.compareHour(ctx, hour); err != nil {
+			return err
+		}
+		from = hour.Add(time.Hour)
+	}
+}
+
+type checker struct {
+	store  checked
+	report *check.Report
+	area   *check.Area
+}
+
+// pending reports batches that an interrupted process left.
+func (c *checker) pending(ctx context.Context) error {
+	_, old, err := c.store.ListPending(ctx, c.report.Now().Add(-c.report.Grace))
+	if err != nil || old == 0 {
+		return err
+	}
+	return c.report.Add(ctx, check.Finding{Code: "events_pending", Service: "analytics",
+		Detail: fmt.Sprintf("%d batches of events were stored and not added to the sums", old)},
+		func(ctx context.Context) (string, error) { return "added", c.store.Recover(ctx) })
+}
+
+// firstWhole returns the first hour of which no event can have been pruned.
+func (c *checker) firstWhole(ctx context.Context, config Config) (time.Time, error) {
+	events, sums, err := c.store.FindKept(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	kept := c.report.Now().UTC().Add(-config.KeepEvents).Truncate(time.Hour).Add(2 * time.Hour)
+	if events.IsZero() {
+		return kept, nil
+	}
+	if sums.IsZero() || !sums.Before(events) {
+		return later(kept, events), nil // nothing was ever pruned
+	}
+	return later(kept, events.Add(time.Hour)), nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// compareHour compares one hour, and once more when it differs.
+func (c *checker) compareHour(ctx context.Context, hour time.Time) error {
+	lacking, surplus, err := c.differences(ctx, hour)
+	if err != nil || lacking.empty() && surplus == 0 {
+		return err
+	}
+	if lacking, surplus, err = c.differences(ctx, hour); err != nil || lacking.empty() && surplus == 0 {
+		return err
+	}
+	busy, _, err := c.store.ListPending(ctx, c.report.Now())
+	if err != nil || busy[hour.Unix()] {
+		return err // it is being added to
+	}
+	id := hour.Format(time.RFC3339)
+	if surplus > 0 {
+		err := c.report.Add(ctx, check.Finding{Code: "hour_exceeds_events", Service: "analytics", ID: id,
+			Detail: fmt.Sprintf("%d of its sums are higher than its events: events were lost, and the sums are kept", surplus)}, nil)
+		if err != nil {
+			return err
+		}
+	}
+	if lacking.empty() {
+		return nil
+	}
+	return c.report.Add(ctx, check.Finding{Code: "hour_lacks_events", Service: "analytics", ID: id, Detail: "its sums are lower than its events"},
+		func(ctx context.Context) (string, error) { return "events added to the sums", c.store.AddSums(ctx, lacking) })
+}
+
+func (s hourSums) empty() bool { return len(s.hours) == 0 && len(s.latencies) == 0 }
+
+// differences returns what the sums of an hour lack, and how many of its sums
+// have more than its events. Sums of one key that differ both ways lack nothing:
+// what is true of them cannot be told.
+func (c *checker) differences(ctx context.Context, hour time.Time) (lacking hourSums, surplus int, err error) {
+	truth, err := c.sum(ctx, hour)
+	if err != nil {
+		return lacking, 0, err
+	}
+	stored, err := c.store.ListHourSums(ctx, hour)
+	if err != nil {
+		return lacking, 0, err
+	}
+	lacking = newHourSums()
+	high := map[rollupKey]bool{}
+	for key, row := range truth.hours {
+		have := stored.hours[key]
+		left := row.Figures.less(have.Figures)
+		if left.negative() {
+			high[key] = true
+		} else if left != (Figures{}) {
+			lacking.hours[key] = hourRow{Key: key, Figures: left, FirstMS: row.FirstMS, LastMS: row.LastMS}
+		}
+	}
+	for key := range stored.hours {
+		_, known := truth.hours[key]
+		high[key] = high[key] || !known
+	}
+	compareLatencies(truth, stored, lacking, high)
+	for key, is := range high {
+		if is {
+			surplus++
+			lacking.forget(key)
+		}
+	}
+	return lacking, surplus, nil
+}
+
+func compareLatencies(truth, stored, lacking hourSums, high map[rollupKey]bool) {
+	for key, n := range truth.latencies {
+		switch have := stored.latencies[key]; {
+		case n < have:
+			high[key.rollupKey] = true
+		case n > have:
+			lacking.latencies[key] = n - have
+		}
+	}
+	for key := range stored.latencies {
+		if truth.latencies[key] == 0 {
+			high[key.rollupKey] = true
+		}
+	}
+}
+
+func (s hourSums) forget(key rollupKey) {
+	delete(s.hours, key)
+	for latency := range s.latencies {
+		if latency.rollupKey == key {
+			delete(s.latencies, latency)
+		}
+	}
+}
+
+// sum adds up the events of an hour.
+func (c *checker) sum(ctx context.Context, hour time.Time) (hourSums, error) {
+	total, after := newHourSums(), ""
+	for {
+		events, err := c.store.ListHourEvents(ctx, hour, after, checkEvents)
+		if err != nil || len(events) == 0 {
+			return total, err
+		}
+		c.area.Rows.Add(int64(len(events)))
+		after = events[len(events)-1].ID
+		stored := make(map[string]bool, len(events))
+		for i := range events {
+			stored[events[i].ID] = true
+		}
+		total.add(rollUp(events, stored))
+	}
+}
+
+func (s hourSums) add(hours []hourRow, latencies []latencyRow) {
+	for _, row := range hours {
+		have, known := s.hours[row.Key]
+		if known {
+			row.Figures.Add(have.Figures)
+			row.FirstMS, row.LastMS = min(row.FirstMS, have.FirstMS), max(row.LastMS, have.LastMS)
+		}
+		s.hours[row.Key] = row
+	}
+	for _, row := range latencies {
+		s.latencies[latencyKey{row.Key, row.Bucket}] += row.Requests
+	}
+}
+
+// rows returns the sums as sorted rows.
+func (s hourSums) rows() ([]hourRow, []latencyRow) {
+	hours, latencies := []hourRow{}, []latencyRow{}
+	for _, row := range s.hours {
+		hours = append(hours, row)
+	}
+	for key, n := range s.latencies {
+		latencies = append(latencies, latencyRow{key.rollupKey, key.bucket, n})
+	}
+	return sorted(hours), sorted(latencies)
+}
+
+// less returns f without other.
+func (f Figures) less(other Figures) Figures {
+	for _, field := range figureFields {
+		*field.of(&f) -= *field.of(&other)
+	}
+	return f
+}
+
+func (f Figures) negative() bool {
+	for _, field := range figureFields {
+		if *field.of(&f) < 0 {
+			return true
+		}
+	}
+	return false
+}
