@@ -38,6 +38,8 @@ type DB struct {
 	dir     string // where the SQLite file is
 	write   *gorm.DB
 	read    *gorm.DB
+	whole   bool // all of it is one transaction; see Snapshot and WriteWhole
+	frozen  bool // of Snapshot
 }
 
 // OpenSQLite opens or creates the SQLite file at path. A commit is on the disk
@@ -133,6 +135,12 @@ func (db *DB) Read(ctx context.Context) *gorm.DB { return db.read.WithContext(ct
 // change returns an error, or ctx ends first, nothing of it is kept. change must
 // use only the handle it is given.
 func (db *DB) Write(ctx context.Context, change func(tx *gorm.DB) error) error {
+	if db.frozen {
+		return errSnapshot
+	}
+	if db.whole {
+		return change(db.write.WithContext(ctx))
+	}
 	err := db.write.WithContext(ctx).Transaction(change)
 	if ended := ctx.Err(); ended != nil && wasEnded(err) {
 		return errors.Join(ended, err)
