@@ -41,6 +41,8 @@ type DB struct {
 	dir     string // where the SQLite file is
 	write   *gorm.DB
 	read    *gorm.DB
+	whole   bool // all of it is one transaction; see Snapshot and WriteWhole
+	frozen  bool // of Snapshot
 
 	memory     outage.Memory
 	distrusted atomic.Int64 // connections made before, in Unix nanoseconds, are not used again
@@ -117,6 +119,9 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 // Read returns a handle for queries, which together may take 2.25 s; see Allow.
 // After that they fail with an Unavailable fault.
 func (db *DB) Read(ctx context.Context) *gorm.DB {
+	if db.whole {
+		return db.read.WithContext(ctx)
+	}
 	if err := db.asked(ctx); err != nil {
 		refused := db.read.WithContext(ctx)
 		_ = refused.AddError(err)
@@ -134,6 +139,12 @@ func (db *DB) Read(ctx context.Context) *gorm.DB {
 // knows whether the change was kept: it is never repeated. change must use only
 // the handle it is given.
 func (db *DB) Write(ctx context.Context, change func(tx *gorm.DB) error) error {
+	if db.frozen {
+		return errSnapshot
+	}
+	if db.whole {
+		return change(db.write.WithContext(ctx))
+	}
 	if err := db.asked(ctx); err != nil {
 		return err
 	}
