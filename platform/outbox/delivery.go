@@ -41,7 +41,7 @@ func (o *Outbox) runDelivery() {
 func (o *Outbox) next() (_ *segment, closed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.sealed) == 0 && o.active != nil && (o.urgent || o.closed || time.Since(o.active.began) >= o.config.Wait) {
+	if o.due() {
 		o.seal()
 	}
 	if len(o.sealed) == 0 {
@@ -49,6 +49,21 @@ func (o *Outbox) next() (_ *segment, closed bool) {
 		return nil, o.closed
 	}
 	return o.sealed[0], o.closed
+}
+
+// due reports whether the active segment is to be delivered although it is not
+// full. While others wait it grows, unless they were all refused: they could be
+// what is wrong.
+func (o *Outbox) due() bool {
+	if o.active == nil || len(o.sealed) > maxRefused {
+		return false
+	}
+	for _, s := range o.sealed {
+		if s.attempt == 0 {
+			return false
+		}
+	}
+	return o.urgent || o.closed || time.Since(o.active.began) >= o.config.Wait
 }
 
 // send makes one attempt to deliver a segment. One that is refused goes to the

@@ -41,6 +41,9 @@ const (
 	// The pause after a failed delivery doubles from firstPause to lastPause.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 2 * time.Second
+	// maxRefused segments may wait before no other is closed until it is full, so
+	// that a store that is away for long does not make many small files.
+	maxRefused = 8
 	// closeTime is how long Close waits for a receiver that does not answer.
 	closeTime = 5 * time.Second
 	// complainEvery bounds how often losses are logged.
