@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"llmhist/config"
 	"llmhist/modules/analytics"
@@ -101,7 +103,8 @@ func (a *App) openModules(ctx context.Context) (err error) {
 		return err
 	}
 	if a.analytics, err = analytics.New(cfg.Analytics, analytics.Deps{
-		Repository: a.eventRepository(), Logger: a.logger, CountUsers: a.countUsers,
+		Repository: a.eventRepository(), OutboxDir: filepath.Join(cfg.Data.Dir, "outbox", "analytics"),
+		Logger: a.logger, CountUsers: a.countUsers,
 	}); err != nil {
 		return err
 	}
@@ -285,15 +288,29 @@ func (a *App) chargeImage(ctx context.Context) error {
 
 func (a *App) newMetrics() *operations.Metrics {
 	metrics := operations.NewMetrics()
-	metrics.Count("llmhist_analytics_events_dropped_total", "Events lost because the queue was full.",
-		func() float64 { return float64(a.analytics.Stats().Dropped) })
-	metrics.Gauge("llmhist_analytics_events_queued", "Events waiting to be stored.",
-		func() float64 { return float64(a.analytics.Stats().Queued) })
+	a.measureEvents(metrics)
 	if a.redis != nil {
 		metrics.Count("llmhist_limits_counted_locally_total", "Requests counted in this process because Redis did not answer.",
 			func() float64 { return float64(a.redis.Fallbacks()) })
 	}
 	return metrics
+}
+
+func (a *App) measureEvents(metrics *operations.Metrics) {
+	metrics.Count("llmhist_analytics_events_dropped_total", "Usage events lost: the outbox was full or damaged, or the storage refused them.",
+		func() float64 { return float64(a.analytics.Stats().Dropped) })
+	metrics.Gauge("llmhist_analytics_events_queued", "Usage events waiting to be stored.",
+		func() float64 { return float64(a.analytics.Stats().Queued) })
+	metrics.Gauge("llmhist_analytics_outbox_bytes", "Size of the usage events waiting to be stored.",
+		func() float64 { return float64(a.analytics.Stats().QueuedBytes) })
+	metrics.Gauge("llmhist_analytics_outbox_oldest_seconds", "For how long the oldest usage event has waited to be stored.",
+		func() float64 {
+			oldest := a.analytics.Stats().Oldest
+			if oldest.IsZero() {
+				return 0
+			}
+			return time.Since(oldest).Seconds()
+		})
 }
 
 func (a *App) logCheck(ctx context.Context, check string, err error) {

@@ -154,9 +154,9 @@ func TestPruneKeepsTheSums(t *testing.T) {
 }
 
 func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
-	bad := analytics.Config{QueueSize: 1, KeepEvents: time.Minute}
+	bad := analytics.Config{OutboxBytes: 1, KeepEvents: time.Minute}
 	err := bad.Validate()
-	if err == nil || !strings.Contains(err.Error(), "queue_size") || !strings.Contains(err.Error(), "keep_events") {
+	if err == nil || !strings.Contains(err.Error(), "outbox_bytes") || !strings.Contains(err.Error(), "keep_events") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := analytics.New(bad, analytics.Deps{}); err == nil {

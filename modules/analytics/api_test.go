@@ -34,7 +34,7 @@ func newRig(t *testing.T, db *database.DB) *rig {
 	r.clock.Advance(30 * time.Minute) // so that "now" lies inside of an hour
 	var err error
 	r.module, err = analytics.New(analytics.DefaultConfig(), analytics.Deps{
-		Repository: r.store, Logger: testkit.Logger(), Now: r.clock.Now,
+		Repository: r.store, OutboxDir: t.TempDir(), Logger: testkit.Logger(), Now: r.clock.Now,
 		CountUsers: func(context.Context) (int64, error) { return 42, nil },
 	})
 	if err != nil {

@@ -34,7 +34,7 @@ func BenchmarkRecord(b *testing.B) {
 			e := echo.New()
 			router := web.NewRouter(e)
 			m, err := New(DefaultConfig(), Deps{
-				Repository: nowhere{}, Logger: testkit.Logger(),
+				Repository: nowhere{}, OutboxDir: b.TempDir(), Logger: testkit.Logger(),
 				CountUsers: func(context.Context) (int64, error) { return 0, nil },
 			})
 			if err != nil {

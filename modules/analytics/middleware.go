@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -17,8 +19,12 @@ import (
 // route that names a Service. Put it outside of what refuses requests
 // (identity, rate limits, body limits, timeouts), so that refusals are counted
 // too; it works inside and outside of the one that recovers panics. It writes
-// the answer of a failed handler itself and then returns nil. It never delays a
-// request and never reads what was asked or answered.
+// the answer of a failed handler itself and then returns nil. It never waits for
+// the storage and never reads what was asked or answered.
+//
+// The event is recorded before the first byte of the answer is sent; that of a
+// stream of events when its service calls usage.Complete, or when the handler
+// returns, which is before the end of the answer is sent.
 func (m *Module) Record() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -29,51 +35,72 @@ func (m *Module) Record() echo.MiddlewareFunc {
 			r := c.Request()
 			ctx, record := usage.Begin(r.Context())
 			c.SetRequest(r.WithContext(ctx))
-			observed := observation{route: route, client: r.Context(), record: record, start: m.deps.Now()}
+			o := &observation{module: m, c: c, route: route, client: r.Context(), record: record, start: m.deps.Now()}
+			record.OnComplete(func() { o.settle(true) })
+			c.Response().Before(func() {
+				if !isStream(c.Response().Header()) {
+					o.settle(true)
+				}
+			})
 
 			returned := false
 			defer func() {
 				if !returned { // a panic on its way to whoever recovers it
-					m.queue.add(m.event(c, observed, outcome{StatusFailed, http.StatusInternalServerError, "internal"}))
+					o.settleAs(outcome{StatusFailed, http.StatusInternalServerError, "internal"})
 				}
 			}()
-			err := next(c)
+			o.err = next(c)
 			returned = true
-			m.queue.add(m.event(c, observed, answer(c, observed, err)))
+			if o.err != nil {
+				c.Error(o.err)
+			}
+			o.settle(c.Response().Committed)
 			return nil
 		}
 	}
 }
 
-// observation is what the middleware knows about a request before it is served.
+// isStream reports whether an answer goes on after its beginning.
+func isStream(header http.Header) bool {
+	return strings.HasPrefix(header.Get(echo.HeaderContentType), "text/event-stream")
+}
+
+// observation is one request on its way to being an event.
 type observation struct {
+	module *Module
+	c      echo.Context
 	route  *web.Route
 	client context.Context // ends when the client hangs up, not when a timeout of ours does
 	record *usage.Record
 	start  time.Time
+	err    error // of the handler
+	once   sync.Once
 }
 
-// answer writes the answer of a failed handler and says how the request ended.
-func answer(c echo.Context, o observation, err error) outcome {
+// settle records the request, once, as it stands. answered says that an answer
+// is on its way.
+func (o *observation) settle(answered bool) {
 	gone := errors.Is(o.client.Err(), context.Canceled)
-	if err != nil {
-		c.Error(err)
+	if !answered && gone {
+		o.settleAs(outcome{StatusCancelled, web.StatusClientClosedRequest, "cancelled"})
+		return
 	}
-	response := c.Response()
-	if !response.Committed && gone {
-		return outcome{StatusCancelled, web.StatusClientClosedRequest, "cancelled"}
-	}
-	return outcomeOf(response.Status, err, o.record.Figures().Outcome, gone)
+	o.settleAs(outcomeOf(o.c.Response().Status, o.err, o.record.Figures().Outcome, gone))
 }
 
-func (m *Module) event(c echo.Context, o observation, end outcome) *Event {
+func (o *observation) settleAs(end outcome) {
+	o.once.Do(func() { o.module.recorder.add(o.event(end)) })
+}
+
+func (o *observation) event(end outcome) *Event {
+	deps := o.module.deps
 	at := o.start.UTC().Truncate(time.Millisecond)
-	ctx := c.Request().Context() // by now with the identity that was found further inside
+	ctx := o.c.Request().Context() // by now with the identity that was found further inside
 	e := &Event{
-		ID: m.deps.NewID(at), At: at, UserID: identity.From(ctx).Owner(),
+		ID: deps.NewID(at), At: at, UserID: identity.From(ctx).Owner(),
 		Service: o.route.Service, Action: o.route.Action, RequestID: identity.RequestID(ctx),
 		Status: end.status, HTTPStatus: end.http, Code: end.code,
-		LatencyMS: m.deps.Now().Sub(o.start).Milliseconds(),
+		LatencyMS: deps.Now().Sub(o.start).Milliseconds(),
 	}
 	e.fill(o.record.Figures(), o.start)
 	e.sanitize()

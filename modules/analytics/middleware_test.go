@@ -43,7 +43,7 @@ func newRecorderRig(t testing.TB, recoverInside bool, serve echo.HandlerFunc) *r
 	rig := &recorderRig{store: &fakeStore{}, clock: testkit.NewClock(), echo: echo.New()}
 	var err error
 	rig.module, err = New(DefaultConfig(), Deps{
-		Repository: storeOnly{store: rig.store}, Logger: testkit.Logger(), Now: rig.clock.Now,
+		Repository: storeOnly{store: rig.store}, OutboxDir: t.TempDir(), Logger: testkit.Logger(), Now: rig.clock.Now,
 		CountUsers: func(context.Context) (int64, error) { return 0, nil },
 	})
 	if err != nil {
@@ -176,7 +176,7 @@ func TestEveryOutcomeIsRecorded(t *testing.T) {
 		{"a stream that was cancelled", request("/chat", "seven", ""), report("cancelled"), 200,
 			Event{UserID: &seven, Status: StatusCancelled, HTTPStatus: 200, Code: "cancelled", Provider: "p", Model: "m"}},
 		{"an error after the answer began", request("/chat", "seven", ""), func(c echo.Context) error {
-			_ = c.String(http.StatusOK, "begun")
+			_ = c.Blob(http.StatusOK, "text/event-stream; charset=utf-8", []byte("begun"))
 			return fault.New(fault.BadUpstream, "provider_failed", "no")
 		}, 200, Event{UserID: &seven, Status: StatusFailed, HTTPStatus: 200, Code: "provider_failed"}},
 		{"the client is gone", hangUp(request("/chat", "seven", "")), func(c echo.Context) error { return c.Request().Context().Err() }, 499,
@@ -214,6 +214,50 @@ func TestEveryOutcomeIsRecorded(t *testing.T) {
 func withHeader(r *http.Request, name, value string) *http.Request {
 	r.Header.Set(name, value)
 	return r
+}
+
+// watchedAnswer notes how many events were recorded when each piece of the
+// answer is sent.
+type watchedAnswer struct {
+	*httptest.ResponseRecorder
+	recorded func() int64
+	counts   []int64
+}
+
+func (w *watchedAnswer) Write(p []byte) (int, error) {
+	w.counts = append(w.counts, w.recorded())
+	return w.ResponseRecorder.Write(p)
+}
+
+func TestAnEventIsRecordedBeforeTheEndOfItsAnswerIsSent(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		serve echo.HandlerFunc
+		want  []int64
+	}{
+		{"an answer in one piece", func(c echo.Context) error { return c.Blob(http.StatusOK, "image/png", make([]byte, 100_000)) }, []int64{1}},
+		{"a failure", func(echo.Context) error { return fault.New(fault.BadUpstream, "provider_failed", "no") }, []int64{1}},
+		{"a stream", func(c echo.Context) error {
+			stream := web.OpenEventStream(c)
+			defer stream.Close()
+			_ = stream.Send("delta", "x")
+			usage.Complete(c.Request().Context())
+			return stream.Send("done", "x")
+		}, []int64{0, 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rig := newRecorderRig(t, true, c.serve)
+			rig.store.fail = func(int, []Event) error { return down } // they stay where they are
+			answer := &watchedAnswer{ResponseRecorder: httptest.NewRecorder(), recorded: func() int64 { return rig.module.Stats().Queued }}
+			rig.echo.ServeHTTP(answer, request("/image", "", ""))
+			if diff := cmp.Diff(c.want, answer.counts); diff != "" {
+				t.Errorf("recorded by the time of each write (-want +got):\n%s", diff)
+			}
+			if n := rig.module.Stats().Queued; n != 1 {
+				t.Errorf("%d events", n)
+			}
+		})
+	}
 }
 
 func TestFiguresOfTheServiceAreRecorded(t *testing.T) {

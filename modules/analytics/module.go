@@ -10,41 +10,42 @@
 // caller, the answer's status and what the service reported through
 // platform/usage.
 //
-// Events wait in a bounded queue and are stored in batches, the oldest after at
-// most 200 ms. Close stores all of them, so a graceful stop loses none; a
-// process that is killed loses the events of that window, or of the time for
-// which the storage did not answer. The objects and rows the requests made are
-// durable before they are answered and do not depend on it.
+// Events wait in a bounded outbox of files and are stored in batches, the oldest
+// after at most 200 ms. An event is in its file before the last byte of its
+// answer is sent, so that a process that is killed loses none; a power cut can
+// lose those of the last 200 ms. What the storage does not take waits, also over
+// restarts, and counts once.
 package analytics
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
+	"llmhist/platform/outbox"
 	"llmhist/platform/uid"
 	"llmhist/platform/web"
 )
 
 // Config is what an operator can set.
 type Config struct {
-	// QueueSize is how many events can wait while the storage does not answer.
-	QueueSize int `mapstructure:"queue_size"`
+	// OutboxBytes bounds the files in which events wait while the storage does not
+	// answer. An event takes about 400 bytes.
+	OutboxBytes int64 `mapstructure:"outbox_bytes"`
 	// KeepEvents is how long single events are kept. Hourly sums stay for good.
 	KeepEvents time.Duration `mapstructure:"keep_events"`
 }
 
-// DefaultConfig returns 10,000 waiting events and 400 days.
-func DefaultConfig() Config { return Config{QueueSize: 10_000, KeepEvents: 400 * 24 * time.Hour} }
+// DefaultConfig returns 64 MiB, which is about 160,000 events, and 400 days.
+func DefaultConfig() Config { return Config{OutboxBytes: 64 << 20, KeepEvents: 400 * 24 * time.Hour} }
 
 // Validate reports every setting that cannot work.
 func (c Config) Validate() error {
 	var faults []error
-	if c.QueueSize < maxBatch || c.QueueSize > 1_000_000 {
-		faults = append(faults, fmt.Errorf("analytics.queue_size must be %d to 1000000", maxBatch))
+	if c.OutboxBytes < 1<<20 || c.OutboxBytes > 16<<30 {
+		faults = append(faults, errors.New("analytics.outbox_bytes must be 1048576 (1 MiB) to 17179869184 (16 GiB)"))
 	}
 	if c.KeepEvents < 24*time.Hour {
 		faults = append(faults, errors.New("analytics.keep_events must be at least 24h"))
@@ -55,7 +56,9 @@ func (c Config) Validate() error {
 // Deps is what the module needs from outside.
 type Deps struct {
 	Repository Repository
-	Logger     *slog.Logger
+	// OutboxDir is where events wait; it is this module's and this process's alone.
+	OutboxDir string
+	Logger    *slog.Logger
 	// CountUsers returns how many accounts there are.
 	CountUsers func(ctx context.Context) (int64, error)
 	Now        func() time.Time       // nil = time.Now, which also measures latencies best
@@ -64,20 +67,20 @@ type Deps struct {
 
 // Module records usage and serves the questions about it.
 type Module struct {
-	config  Config
-	deps    Deps
-	queue   *queue
-	service *service
+	config   Config
+	deps     Deps
+	recorder *recorder
+	service  *service
 }
 
-// New returns the module with its one goroutine, which stores queued events
-// until Close.
+// New returns the module with the goroutines of its outbox, which store events
+// until Close, those that an earlier process left included.
 func New(config Config, deps Deps) (*Module, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	if deps.Repository == nil || deps.Logger == nil || deps.CountUsers == nil {
-		return nil, errors.New("analytics: Repository, Logger and CountUsers are required")
+	if deps.Repository == nil || deps.OutboxDir == "" || deps.Logger == nil || deps.CountUsers == nil {
+		return nil, errors.New("analytics: Repository, OutboxDir, Logger and CountUsers are required")
 	}
 	if deps.Now == nil {
 		deps.Now = time.Now
@@ -85,7 +88,12 @@ func New(config Config, deps Deps) (*Module, error) {
 	if deps.NewID == nil {
 		deps.NewID = uid.New
 	}
-	m := &Module{config: config, deps: deps, queue: startQueue(config.QueueSize, deps.Repository.Append, deps.Logger)}
+	recorder, err := openRecorder(outbox.Config{Dir: deps.OutboxDir, MaxBytes: config.OutboxBytes},
+		&recorder{append: deps.Repository.Append, keep: config.KeepEvents, now: deps.Now, logger: deps.Logger})
+	if err != nil {
+		return nil, err
+	}
+	m := &Module{config: config, deps: deps, recorder: recorder}
 	m.service = &service{repository: deps.Repository, settle: m.Flush, countUsers: deps.CountUsers, now: deps.Now}
 	return m, nil
 }
@@ -124,15 +132,16 @@ func (m *Module) Mount(router *web.Router) {
 }
 
 // Stats says how the recording of events goes.
-func (m *Module) Stats() Stats { return m.queue.stats() }
+func (m *Module) Stats() Stats { return m.recorder.stats() }
 
 // Flush returns when every event recorded before it is stored, or ctx ends.
-func (m *Module) Flush(ctx context.Context) error { return m.queue.settle(ctx) }
+func (m *Module) Flush(ctx context.Context) error { return m.recorder.outbox.Flush(ctx) }
 
-// Close stores all queued events and ends the module's goroutine. Call it when
-// no request is served any more. When ctx ends first, the rest is given up and
-// the error says how many events that were. It may be called more than once.
-func (m *Module) Close(ctx context.Context) error { return m.queue.close(ctx) }
+// Close stores what waits, or leaves it to the next process when the storage
+// fails or takes longer than seconds. Call it when no request is served any
+// more. The error says how many events neither could take. It may be called more
+// than once.
+func (m *Module) Close(ctx context.Context) error { return m.recorder.outbox.Close(ctx) }
 
 // EraseUser takes the person out of all usage that is stored about an account:
 // the figures stay for accounting, under the id -1, without request and object
@@ -149,8 +158,12 @@ func (m *Module) EraseUser(ctx context.Context, userID int64) error {
 const pruneStep = 1000
 
 // Prune deletes the events that are older than Config.KeepEvents, in steps that
-// let other writers in between, and returns how many. Hourly sums stay.
+// let other writers in between, and returns how many. Sums stay. An event that
+// may have to be stored again is never deleted: what waits is stored first.
 func (m *Module) Prune(ctx context.Context) (int64, error) {
+	if err := m.Flush(ctx); err != nil {
+		return 0, err
+	}
 	before := m.deps.Now().Add(-m.config.KeepEvents)
 	var total int64
 	for {

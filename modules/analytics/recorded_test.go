@@ -24,7 +24,7 @@ import (
 func serveRecorded(t *testing.T, db *database.DB) *httptest.Server {
 	t.Helper()
 	module, err := analytics.New(analytics.DefaultConfig(), analytics.Deps{
-		Repository: analytics.NewRepository(db), Logger: testkit.Logger(),
+		Repository: analytics.NewRepository(db), OutboxDir: t.TempDir(), Logger: testkit.Logger(),
 		CountUsers: func(context.Context) (int64, error) { return 1, nil },
 	})
 	if err != nil {

@@ -122,6 +122,7 @@ func (s *answerStream) end(answer message, err error) error {
 		return err
 	}
 	if s.open(answer) == nil {
+		usage.Complete(s.c.Request().Context())
 		_ = s.events.Send("done", newAnswerBody(answer)) // the answer is stored: a client that left now finds it there
 	}
 	return nil

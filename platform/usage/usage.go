@@ -27,8 +27,9 @@ type Figures struct {
 // Record is the consumption of one request under construction. It is safe for
 // concurrent use.
 type Record struct {
-	mu      sync.Mutex
-	figures Figures
+	mu         sync.Mutex
+	figures    Figures
+	onComplete func()
 }
 
 type key struct{}
@@ -49,6 +50,19 @@ func Update(ctx context.Context, fill func(*Figures)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fill(&r.figures)
+}
+
+// OnComplete sets what Complete calls. Set it before the request is served.
+func (r *Record) OnComplete(call func()) { r.onComplete = call }
+
+// Complete says that nothing about the current request will change any more,
+// although the end of its answer is still to be sent: whoever accounts for it
+// can do so before the client sees that end. Services whose answer is sent in
+// pieces call it before the last one.
+func Complete(ctx context.Context) {
+	if r, ok := ctx.Value(key{}).(*Record); ok && r.onComplete != nil {
+		r.onComplete()
+	}
 }
 
 // Figures returns what is known so far.
