@@ -18,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"llmhist/config"
-	"llmhist/migrations"
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
 	"llmhist/platform/logging"
@@ -71,41 +70,6 @@ func dataDirFlag(dir string) string {
 	return " --data-dir " + strconv.Quote(dir)
 }
 
-func migrateCommand(load loader) *cobra.Command {
-	parent := parentCommand("migrate", "Bring the database schema up to date, or show its state")
-	parent.AddCommand(
-		&cobra.Command{
-			Use: "up", Short: "Apply every pending migration", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				return withDatabase(cmd, load, databaseUse{create: true}, func(ctx context.Context, _ config.Config, db *database.DB) error {
-					count, err := db.Migrate(ctx, migrations.Files)
-					if err != nil {
-						return err
-					}
-					fmt.Fprintf(cmd.OutOrStdout(), "%d migrations applied; the schema is up to date\n", count)
-					return nil
-				})
-			},
-		},
-		&cobra.Command{
-			Use: "status", Short: "List every migration and when it was applied", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				return withDatabase(cmd, load, databaseUse{}, func(ctx context.Context, _ config.Config, db *database.DB) error {
-					list, err := db.Migrations(ctx, migrations.Files)
-					for _, one := range list {
-						state := "pending"
-						if !one.AppliedAt.IsZero() {
-							state = "applied " + one.AppliedAt.UTC().Format(time.RFC3339)
-						}
-						fmt.Fprintf(cmd.OutOrStdout(), "%5d  %-30s  %s\n", one.Version, one.Name, state)
-					}
-					return err
-				})
-			},
-		})
-	return parent
-}
-
 // parentCommand groups commands; without one of them it shows its help.
 func parentCommand(name, short string) *cobra.Command {
 	return &cobra.Command{
@@ -117,7 +81,8 @@ func parentCommand(name, short string) *cobra.Command {
 // databaseUse says what a command may do to the database it opens.
 type databaseUse struct {
 	create  bool // make it where there is none
-	migrate bool // bring its schema up to date
+	migrate bool // its schema must be up to date
+	alone   bool // nothing but the database is needed
 }
 
 // withDatabase opens the configured database for one command. It works beside
@@ -130,8 +95,10 @@ func withDatabase(cmd *cobra.Command, load loader, use databaseUse, work func(co
 	if _, err := os.Stat(cfg.SQLStore()); !use.create && cfg.PostgresDSN() == "" && errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("there is no database at %s: is --data-dir (DATA_DIR) that of the server?", cfg.SQLStore())
 	}
-	if err := datadir.Create(cfg.Data.Dir); err != nil {
-		return err
+	if !use.alone || cfg.PostgresDSN() == "" {
+		if err := datadir.Create(cfg.Data.Dir); err != nil {
+			return err
+		}
 	}
 	logger, err := logging.New(os.Stderr, "warn", cfg.Log.Format)
 	if err != nil {

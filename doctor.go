@@ -168,24 +168,22 @@ func checkDatabase(ctx context.Context, cfg config.Config) finding {
 		return finding{"database", broken, oneLine(err), "Check that it runs and that DATABASE_URL is right."}
 	}
 	defer func() { _ = db.Close() }()
-	return checkSchema(ctx, db)
+	return checkSchema(ctx, cfg, db)
 }
 
-func checkSchema(ctx context.Context, db *database.DB) finding {
-	list, err := db.Migrations(ctx, migrations.Files)
+func checkSchema(ctx context.Context, cfg config.Config, db *database.DB) finding {
+	schema, err := db.CheckSchema(ctx, migrations.Files)
 	if err != nil {
-		return finding{"database", broken, oneLine(err), ""}
+		return finding{"database", broken, oneLine(err), "llmhist migrate status shows what is recorded."}
 	}
-	pending := 0
-	for _, one := range list {
-		if one.AppliedAt.IsZero() {
-			pending++
-		}
+	if schema.Pending == 0 {
+		return finding{"database", good, fmt.Sprintf("%s, schema %d", db.Dialect(), schema.Version), ""}
 	}
-	if pending > 0 {
-		return finding{"database", warning, fmt.Sprintf("%s, %d migrations pending", db.Dialect(), pending), "They are applied at the next start, or by llmhist migrate up."}
+	advice := "They are applied at the next start, or by llmhist migrate up."
+	if cfg.Database.Migrate == config.MigrateManual {
+		advice = "Run llmhist migrate up: DATABASE_MIGRATE is manual."
 	}
-	return finding{"database", good, fmt.Sprintf("%s, schema %d", db.Dialect(), list[len(list)-1].Version), ""}
+	return finding{"database", warning, fmt.Sprintf("%s, %d migrations pending", db.Dialect(), schema.Pending), advice}
 }
 
 // builtAround is before any release of this program: a clock that says less is

@@ -18,8 +18,8 @@ import (
 	"llmhist/platform/ratelimit"
 )
 
-// openDatabase opens the configured SQL engine and brings its schema up to
-// date, unless migrate is false.
+// openDatabase opens the configured SQL engine. Unless migrate is false its
+// schema is up to date then: it is brought there, or the error says how.
 func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (db *database.DB, err error) {
 	if dsn := cfg.PostgresDSN(); dsn != "" {
 		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -31,10 +31,39 @@ func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, m
 	if err != nil || !migrate {
 		return db, err
 	}
-	if _, err := db.Migrate(ctx, migrations.Files); err != nil {
+	if cfg.Database.Migrate == config.MigrateManual {
+		err = requireSchema(ctx, db)
+	} else {
+		_, err = db.Migrate(ctx, migrations.Files, backUpFirst(db, func(file string) {
+			logger.InfoContext(ctx, "the database was copied before its migration", "file", file)
+		}))
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// requireSchema fails with what to do while migrations are pending.
+func requireSchema(ctx context.Context, db *database.DB) error {
+	schema, err := db.CheckSchema(ctx, migrations.Files)
+	if err != nil || schema.Pending == 0 {
+		return err
+	}
+	return fmt.Errorf("the database schema is at version %d and this release needs %d: run llmhist migrate up (DATABASE_MIGRATE is manual)",
+		schema.Version, schema.Target)
+}
+
+// backUpFirst copies the SQLite file before a migration changes it and tells
+// where the copy is.
+func backUpFirst(db *database.DB, tell func(file string)) database.BeforeMigration {
+	return func(ctx context.Context, change database.Change) error {
+		file, err := db.BackUpBefore(ctx, change.To)
+		if err == nil && file != "" {
+			tell(file)
+		}
+		return err
+	}
 }
 
 // openDocuments connects to the document store where one is configured.

@@ -106,7 +106,14 @@ type Database struct {
 	Username string         `mapstructure:"username"`
 	Password logging.Secret `mapstructure:"password"`
 	Name     string         `mapstructure:"name"`
+	Migrate  string         `mapstructure:"migrate"` // MigrateAuto or MigrateManual
 }
+
+// When the SQL schema is brought up to date.
+const (
+	MigrateAuto   = "auto"   // at every start
+	MigrateManual = "manual" // by llmhist migrate up alone
+)
 
 // Mongo names a document store.
 type Mongo struct {
@@ -181,7 +188,7 @@ func defaults() Config {
 		Data:      Data{Dir: "./data"},
 		Log:       Log{Level: "info"},
 		Links:     Links{ExpiresIn: 5 * time.Minute},
-		Database:  Database{Port: 5432},
+		Database:  Database{Port: 5432, Migrate: MigrateAuto},
 		Mongo:     Mongo{DBName: "llmhist"},
 		S3:        S3{Region: "us-east-1", Bucket: "llmhist-image-dev", SpeechBucket: "llmhist-speech-dev"},
 		Auth:      Auth{Registration: true},
@@ -248,6 +255,9 @@ func (c Config) validateStores() error {
 	}
 	if dsn := c.Database.URL.Reveal(); dsn != "" && !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
 		faults = append(faults, errors.New("DATABASE_URL must begin with postgres://; leave it unset for SQLite"))
+	}
+	if c.Database.Migrate != MigrateAuto && c.Database.Migrate != MigrateManual {
+		faults = append(faults, fmt.Errorf("DATABASE_MIGRATE must be %s or %s, not %q", MigrateAuto, MigrateManual, c.Database.Migrate))
 	}
 	if c.Database.Host != "" && (c.Database.Username == "" || c.Database.Name == "") {
 		faults = append(faults, errors.New("DATABASE_HOST needs DATABASE_USERNAME and DATABASE_NAME too"))

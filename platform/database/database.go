@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,7 @@ const sqlitePatience = 5 * time.Second
 type DB struct {
 	dialect Dialect
 	dir     string // where the SQLite file is
+	name    string // of the SQLite file, without .db
 	write   *gorm.DB
 	read    *gorm.DB
 	whole   bool // all of it is one transaction; see Snapshot and WriteWhole
@@ -74,7 +76,7 @@ func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 		closeGORM(write)
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	db := &DB{dialect: SQLite, dir: filepath.Dir(path), write: write, read: read}
+	db := &DB{dialect: SQLite, dir: filepath.Dir(path), name: strings.TrimSuffix(filepath.Base(path), ".db"), write: write, read: read}
 	pool(write).SetMaxOpenConns(1)
 	pool(write).SetMaxIdleConns(1)
 	readers := max(4, runtime.GOMAXPROCS(0)*2)

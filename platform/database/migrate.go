@@ -13,36 +13,60 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// ErrNewerSchema says the database was migrated by a newer release.
-var ErrNewerSchema = errors.New("the database schema is newer than this binary: install the release that wrote it, or restore a backup from before the upgrade")
+// migrationPatience is how many seconds a process waits for another one that
+// migrates the same database.
+const migrationPatience = 300
 
-// Migration is one numbered step of the schema.
-type Migration struct {
-	Version   int64
-	Name      string
-	AppliedAt time.Time // zero when pending
-}
+// BeforeMigration is called when an older database that is not empty is about
+// to change, before anything of it does. An error leaves it as it is.
+type BeforeMigration func(ctx context.Context, change Change) error
+
+// Change says from which version of the schema to which.
+type Change struct{ From, To int64 }
 
 // Migrate applies every pending migration of the dialect's directory in files
-// and returns how many there were. Several processes may call it at once.
-func (db *DB) Migrate(ctx context.Context, files fs.FS) (int, error) {
+// and returns how many there were. Each is one transaction with its record, so
+// that a process that is killed leaves it done or not begun. Several processes
+// may call it at once: one applies, the others wait. It refuses, unchanged, what
+// CheckSchema refuses.
+func (db *DB) Migrate(ctx context.Context, files fs.FS, before ...BeforeMigration) (int, error) {
 	unlock, err := db.lockSchema(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("wait for another process that migrates: %w", err)
 	}
 	defer unlock()
+	schema, err := db.CheckSchema(ctx, files)
+	if err != nil || schema.Pending == 0 {
+		return 0, err
+	}
+	if schema.Version > 0 {
+		for _, call := range before {
+			if err := call(ctx, Change{From: schema.Version, To: schema.Target}); err != nil {
+				return 0, err
+			}
+		}
+	}
 	provider, err := db.provider(files)
 	if err != nil {
 		return 0, err
 	}
-	if err := refuseNewer(ctx, provider); err != nil {
-		return 0, err
-	}
 	results, err := provider.Up(ctx)
 	if err != nil {
-		return len(results), fmt.Errorf("apply migrations: %w", err)
+		return appliedBefore(err), fmt.Errorf("migrate the database from version %d to %d: %w", schema.Version, schema.Target, err)
 	}
-	return len(results), nil
+	// On PostgreSQL a newer release may have come in between.
+	_, err = db.CheckSchema(ctx, files)
+	return len(results), err
+}
+
+// appliedBefore returns how many migrations are in place although a later one
+// failed.
+func appliedBefore(err error) int {
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		return len(partial.Applied)
+	}
+	return 0
 }
 
 // lockSchema keeps other processes from migrating the same SQLite file. The
@@ -72,23 +96,9 @@ func (db *DB) lockSchema(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// Migrations lists every migration in order with the time it was applied.
-func (db *DB) Migrations(ctx context.Context, files fs.FS) ([]Migration, error) {
-	provider, err := db.provider(files)
-	if err != nil {
-		return nil, err
-	}
-	statuses, err := provider.Status(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read migrations: %w", err)
-	}
-	list := make([]Migration, 0, len(statuses))
-	for _, status := range statuses {
-		list = append(list, Migration{Version: status.Source.Version, Name: status.Source.Path, AppliedAt: status.AppliedAt})
-	}
-	return list, nil
-}
-
+// provider applies migrations. On PostgreSQL it holds an advisory lock on the
+// connection that migrates: the server frees it when that work has ended, also
+// that of a process that was killed.
 func (db *DB) provider(files fs.FS) (*goose.Provider, error) {
 	own, err := fs.Sub(files, string(db.dialect))
 	if err != nil {
@@ -98,22 +108,11 @@ func (db *DB) provider(files fs.FS) (*goose.Provider, error) {
 	dialect := goose.DialectSQLite3
 	if db.dialect == Postgres {
 		dialect = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, migrationPatience))
 		if err != nil {
 			return nil, err
 		}
 		options = append(options, goose.WithSessionLocker(locker))
 	}
 	return goose.NewProvider(dialect, db.Handle(), own, options...)
-}
-
-func refuseNewer(ctx context.Context, provider *goose.Provider) error {
-	current, target, err := provider.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("read the schema version: %w", err)
-	}
-	if current > target {
-		return fmt.Errorf("%w (database %d, binary %d)", ErrNewerSchema, current, target)
-	}
-	return nil
 }
