@@ -38,5 +38,6 @@ port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); pr
   "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir -c fsync=off -c max_connections=300" >/dev/null
 
 cd "$OLDPWD"
+export TEST_POSTGRES_BIN=$bin # for tests that start and kill a server of their own
 export TEST_DATABASE_URL="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
 "$tools/redisserver.sh" "$tools/s3server.sh" "$tools/mongoserver.sh" "$@"
