@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"llmhist/bench/crash"
 )
 
 // process is the real binary, serving from a data directory that survives it.
@@ -127,32 +128,50 @@ func (p *process) json(method, path, token string, body any, want int) object {
 	return members
 }
 
-// TestNothingAcknowledgedIsLostToAKill kills the binary in the middle of many
-// requests, again and again, and looks at what the next start makes of it.
+// TestNothingAcknowledgedIsLostToAKill kills the binary under sixteen writers
+// over all modules, again and again, and holds what the next start shows against
+// everything it acknowledged.
 func TestNothingAcknowledgedIsLostToAKill(t *testing.T) {
-	binary, dir := buildBinary(t), t.TempDir()
-	images, answers := map[string]bool{}, map[string]string{}
 	cycles := 4
 	if requireAll() {
-		cycles = 12
+		cycles = 100
 	}
-	var token string
-	for cycle := range cycles {
-		p := start(t, binary, dir)
-		token = userToken(p, cycle == 0)
-		checkAcknowledged(p, token, images, answers)
-		writeUntilKilled(p, token, images, answers)
+	r := openCrash(t, nil, 25)
+	for range cycles {
+		if err := r.KillCycle(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	p := start(t, binary, dir)
-	token = userToken(p, false)
-	checkAcknowledged(p, token, images, answers)
-	checkNothingHalf(p, token, dir)
-	if len(images) == 0 || len(answers) == 0 {
-		t.Fatalf("nothing was acknowledged before the kills: %d images, %d answers", len(images), len(answers))
+	finishCrash(t, r)
+	if !requireAll() {
+		return
 	}
-	t.Logf("%d kills, %d acknowledged images, %d acknowledged answers", cycles, len(images), len(answers))
-	if err := p.kill(syscall.SIGTERM); err != nil {
-		t.Errorf("a graceful stop ends with %v\n%s", err, p.output)
+	for _, kind := range crash.Kinds {
+		if r.Acknowledged(kind) == 0 {
+			t.Errorf("%d kills, and not one %s was acknowledged", cycles, kind)
+		}
+	}
+}
+
+func openCrash(t *testing.T, larger *crash.Larger, fullEvery int) *crash.Run {
+	t.Helper()
+	r, err := crash.Open(crash.Options{Binary: buildBinary(t), Dir: t.TempDir(), Larger: larger, FullEvery: fullEvery, Log: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// finishCrash verifies everything and reports what does not hold.
+func finishCrash(t *testing.T, r *crash.Run) {
+	t.Helper()
+	if err := r.Finish(); err != nil {
+		t.Error(err)
+	}
+	t.Log(r.Report())
+	for _, violation := range r.Violations() {
+		t.Error(violation)
 	}
 }
 
@@ -163,110 +182,6 @@ func userToken(p *process, register bool) string {
 		p.json("POST", "/auth/register", "", credentials, 201)
 	}
 	return p.json("POST", "/auth/login", "", credentials, 200)["accessToken"].(string)
-}
-
-// writeUntilKilled makes images and chats from 16 writers and kills the process
-// at a random moment. It adds what was acknowledged.
-func writeUntilKilled(p *process, token string, images map[string]bool, answers map[string]string) {
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	for writer := range 16 {
-		group.Go(func() {
-			for {
-				var path string
-				var body object
-				if writer%4 == 0 {
-					path, body = "/chat", object{"message": fmt.Sprintf("What is the data directory? %d", writer)}
-				} else {
-					path, body = "/image/generate", object{"prompt": fmt.Sprintf("sea %d", writer), "size": "64x64", "style": "pixel"}
-				}
-				status, data, err := p.send("POST", path, token, body)
-				if err != nil {
-					return
-				}
-				var made object
-				if json.Unmarshal(data, &made) != nil || status >= 300 {
-					p.t.Errorf("%s: %d %.200s", path, status, data)
-					return
-				}
-				mu.Lock()
-				if path == "/chat" {
-					answers[made["message_id"].(string)] = made["session_id"].(string)
-				} else {
-					images[made["id"].(string)] = true
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	time.Sleep(100*time.Millisecond + rand.N(400*time.Millisecond)) // the moment of the kill is the point of this test
-	_ = p.kill(syscall.SIGKILL)
-	group.Wait()
-}
-
-func checkAcknowledged(p *process, token string, images map[string]bool, answers map[string]string) {
-	p.t.Helper()
-	for id := range images {
-		image := p.json("GET", "/image/"+id, token, nil, 200)
-		if image["status"] != "completed" {
-			p.t.Fatalf("acknowledged image %s is %v", id, image["status"])
-		}
-		status, data, err := p.send("GET", image["download_url"].(string), "", nil)
-		if err != nil || status != 200 || !bytes.HasPrefix(data, []byte("\x89PNG")) || !bytes.HasSuffix(data, []byte("IEND\xaeB`\x82")) {
-			p.t.Fatalf("acknowledged image %s: %d, %d bytes, %v", id, status, len(data), err)
-		}
-	}
-	for message, session := range answers {
-		var kept object
-		for _, stored := range list(p.json("GET", "/chat/sessions/"+session, token, nil, 200)["messages"]) {
-			if stored["id"] == message {
-				kept = stored
-			}
-		}
-		if kept["status"] != "completed" || kept["content"] == "" {
-			p.t.Fatalf("acknowledged answer %s is %v", message, kept)
-		}
-	}
-}
-
-// checkNothingHalf compares what the API lists with the files: every request
-// ended, has its record and exactly one line in the daily index.
-func checkNothingHalf(p *process, token, dir string) {
-	p.t.Helper()
-	listed := map[string]object{}
-	for page := 1; ; page++ {
-		images := list(p.json("GET", fmt.Sprintf("/image?per_page=100&page=%d", page), token, nil, 200)["images"])
-		for _, image := range images {
-			listed[image["id"].(string)] = image
-		}
-		if len(images) == 0 {
-			break
-		}
-	}
-	interrupted := 0
-	for id, image := range listed {
-		switch image["status"] {
-		case "completed":
-		case "failed", "cancelled":
-			one := p.json("GET", "/image/"+id, token, nil, 200)
-			if fault, _ := one["error"].(object); one["status"] == "failed" && fault["code"] != "interrupted" {
-				p.t.Errorf("image %s failed with %v", id, one["error"])
-			}
-			interrupted++
-		default:
-			p.t.Errorf("image %s is still %v", id, image["status"])
-		}
-	}
-	records, lines := storedRequests(p.t, filepath.Join(dir, "objects", "llmhist-image-dev"))
-	if len(records) != len(listed) || len(lines) != len(listed) {
-		p.t.Errorf("%d images are listed, %d records and %d index lines are stored", len(listed), len(records), len(lines))
-	}
-	for id, record := range records {
-		if listed[id] == nil || lines[id] != 1 || record["status"] != listed[id]["status"] {
-			p.t.Errorf("request %s: record %v, listed %v, %d index lines", id, record["status"], listed[id] != nil, lines[id])
-		}
-	}
-	p.t.Logf("%d images listed, %d of them interrupted", len(listed), interrupted)
 }
 
 // storedRequests reads the records and counts the index lines of a bucket. A

@@ -23,6 +23,8 @@ if [ ! -x "$server" ]; then
   rm -rf "$build"
 fi
 
+export TEST_MONGO_SERVER=$server # for tests that start and kill one of their own
+
 dir=$(mktemp -d)
 process=
 stop() {

@@ -15,6 +15,9 @@ if ! command -v redis-server >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends redis-server >&2
 fi
 
+TEST_REDIS_SERVER=$(command -v redis-server) # for tests that start and kill one of their own
+export TEST_REDIS_SERVER
+
 dir=$(mktemp -d)
 process=""
 stop() {

@@ -85,7 +85,7 @@ func (r gormRepository) Recount(ctx context.Context, id string) error {
 
 func (r gormRepository) ListOpen(ctx context.Context, before time.Time, after string, limit int) ([]loose, error) {
 	var rows []messageRow
-	err := r.db.Read(ctx).Where(unfinished+" AND created_at < ? AND id > ?", before, after).Order("id").Limit(limit).Find(&rows).Error
+	err := r.db.Read(ctx).Where(isUnfinished+" AND created_at < ? AND id > ?", before, after).Order("id").Limit(limit).Find(&rows).Error
 	return looseRows(rows), database.Fault(err)
 }
 
@@ -99,7 +99,7 @@ func looseRows(rows []messageRow) []loose {
 
 func (r gormRepository) FailAnswer(ctx context.Context, id string, at time.Time) error {
 	return database.Fault(r.db.Write(ctx, func(tx *gorm.DB) error {
-		return tx.Model(&messageRow{}).Where(unfinished+" AND id = ?", id).Updates(map[string]any{
+		return tx.Model(&messageRow{}).Where(isUnfinished+" AND id = ?", id).Updates(map[string]any{
 			"status": statusFailed, "error_code": codeInterrupted, "error_detail": detailInterrupted, "finished_at": at,
 		}).Error
 	}))
