@@ -31,20 +31,19 @@ type list struct {
 	size   int    // entries on a page
 	noun   string // field of the answer with the entries
 	oldest string // id of the entry that comes last
-
-	total int // as the server says
+	total  int
 }
 
 // lists returns the lists of a full store, each with the id that its deepest
 // page must hold.
 func (s *store) lists(c *content, oldest map[string]string) []*list {
 	return []*list{
-		{name: "GET /image", path: "/image", token: s.user.Access, size: 10, noun: "images", oldest: oldest[listImages]},
-		{name: "GET /admin/images", path: "/admin/images", token: s.admin.Access, size: 10, noun: "images", oldest: oldest[listImages+everyone]},
-		{name: "GET /chat/sessions", path: "/chat/sessions", token: s.user.Access, size: 10, noun: "sessions", oldest: oldest[listSessions]},
-		{name: "GET /chat/sessions/{id}", path: "/chat/sessions/" + c.sessions[0].id, token: s.user.Access, size: 100, noun: "messages", oldest: oldest[listMessages]},
-		{name: "GET /speech", path: "/speech", token: s.user.Access, size: 10, noun: "speech", oldest: oldest[listSpeech]},
-		{name: "GET /admin/speech", path: "/admin/speech", token: s.admin.Access, size: 10, noun: "speech", oldest: oldest[listSpeech+everyone]},
+		{name: "GET /image", path: "/image", token: s.user.Access, size: 10, noun: "images", oldest: oldest[listImages], total: c.images / owners},
+		{name: "GET /admin/images", path: "/admin/images", token: s.admin.Access, size: 10, noun: "images", oldest: oldest[listImages+everyone], total: c.images},
+		{name: "GET /chat/sessions", path: "/chat/sessions", token: s.user.Access, size: 10, noun: "sessions", oldest: oldest[listSessions], total: c.ofFirstOwner()},
+		{name: "GET /chat/sessions/{id}", path: "/chat/sessions/" + c.sessions[0].id, token: s.user.Access, size: 100, noun: "messages", oldest: oldest[listMessages], total: 2 * c.sessions[0].turns},
+		{name: "GET /speech", path: "/speech", token: s.user.Access, size: 10, noun: "speech", oldest: oldest[listSpeech], total: c.speech / owners},
+		{name: "GET /admin/speech", path: "/admin/speech", token: s.admin.Access, size: 10, noun: "speech", oldest: oldest[listSpeech+everyone], total: c.speech},
 	}
 }
 
@@ -64,15 +63,15 @@ func (l *list) inside() []string {
 	return paths
 }
 
-// check asks for the total and makes sure that the deepest page is whole and
-// ends with the oldest entry, so that what is measured is right as well.
+// check makes sure that the deepest page is whole and ends with the oldest
+// entry, so that what is measured is right as well.
 func (l *list) check(ctx context.Context, address string) error {
 	first, err := l.ask(ctx, address, 1)
 	if err != nil {
 		return err
 	}
-	if l.total = first.total; first.entries != l.size {
-		return fmt.Errorf("%s: the first page has %d entries of %d", l.name, first.entries, l.total)
+	if first.total != l.total || first.entries != l.size {
+		return fmt.Errorf("%s: the first page has %d entries of %d, there are %d", l.name, first.entries, first.total, l.total)
 	}
 	deepest, err := l.ask(ctx, address, l.pages())
 	switch {

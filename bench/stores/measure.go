@@ -77,7 +77,10 @@ func measureEngine(ctx context.Context, o options, e engine, dir string) (m meas
 	if err != nil {
 		return m, err
 	}
-	if err := errors.Join(m.read(ctx, o, full, oldest), m.insert(ctx, o, full, empty)); err != nil {
+	if err := m.read(ctx, o, full, oldest); err != nil {
+		return m, err
+	}
+	if err := m.insert(ctx, o, full, empty); err != nil {
 		return m, err
 	}
 	end, err := rig.ReadClock(full.server.PID(), empty.server.PID(), upstream.PID(), os.Getpid())
@@ -165,10 +168,21 @@ func (m *measured) insert(ctx context.Context, o options, full, empty *store) er
 	return nil
 }
 
+// fewest is how many requests a run needs for a median that means something.
+const fewest = 20
+
+// run puts one load on a store. A run of too few requests, on a slow or busy
+// machine, is made again and longer.
 func (o options) run(ctx context.Context, s *store, connections int, script rig.Script) (load.Result, error) {
-	result, err := load.Run(ctx, load.Plan{
+	plan := load.Plan{
 		Address: s.server.Address, Connections: connections, Warmup: o.warmup, Duration: o.duration, Script: script(s.server.Address),
-	})
+	}
+	result, err := load.Run(ctx, plan)
+	if err == nil && result.Requests < fewest {
+		plan.Duration = min(20*plan.Duration, load.MaxDuration)
+		plan.Requests = fewest
+		result, err = load.Run(ctx, plan)
+	}
 	if err == nil && (result.Requests == 0 || result.Failed() > 0) {
 		err = fmt.Errorf("%d of %d requests failed: %s: %s", result.Failed(), result.Requests, rig.Counts(result.Failures, "none"), s.server.LastWords())
 	}

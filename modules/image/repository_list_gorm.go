@@ -38,7 +38,7 @@ func (r *sqlRepository) List(ctx context.Context, scope Scope, query string, pag
 	if int64(page.Offset()) >= total {
 		return []Image{}, total, nil
 	}
-	list, err := takePage(rows.Limit(page.Size))
+	list, err := takePage(rows.Offset(page.Offset()).Limit(page.Size)) // with an offset only of images that came in between
 	return list, total, err
 }
 

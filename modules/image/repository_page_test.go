@@ -100,7 +100,7 @@ func TestImagesThatWereThereBeforeTheFineCountsAreCounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := &sqlRepository{db: db}
-			var all []string
+			var all, own []string
 			add := func() {
 				for i := range 40 {
 					image := blank(owner(1), at.Add(time.Duration(i)*9*time.Minute))
@@ -109,15 +109,20 @@ func TestImagesThatWereThereBeforeTheFineCountsAreCounted(t *testing.T) {
 					}
 					mustCreate(t, r, image)
 					all = append(all, image.ID)
+					if image.UserID != nil {
+						own = append(own, image.ID)
+					}
 				}
 			}
 			add()
 			if n, err := db.Migrate(t.Context(), migrations.Files); n == 0 || err != nil {
 				t.Fatal(n, err)
 			}
-			wantPages(t, r, Everyone(), all)
-			add()
-			wantPages(t, r, Everyone(), all)
+			for range 2 {
+				wantPages(t, r, Everyone(), all)
+				wantPages(t, r, OwnedBy(1), own)
+				add()
+			}
 		})
 	}
 }
