@@ -20,6 +20,7 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
 	"llmhist/platform/identity"
+	"llmhist/platform/instance"
 	"llmhist/platform/operations"
 	"llmhist/platform/ratelimit"
 	"llmhist/platform/uid"
@@ -48,6 +49,7 @@ type App struct {
 	image     *image.Module
 	speech    *speech.Module
 	analytics *analytics.Module
+	instance  *instance.Instance
 
 	operations *operations.Module
 	handler    http.Handler
@@ -100,6 +102,9 @@ func (a *App) openModules(ctx context.Context) (err error) {
 	if a.auth, err = openAuth(ctx, cfg, a.db, a.logger, a.eraseUser); err != nil {
 		return err
 	}
+	if err := a.joinOthers(ctx); err != nil {
+		return err
+	}
 	if a.analytics, err = analytics.New(cfg.Analytics, analytics.Deps{
 		Repository: a.eventRepository(), Logger: a.logger, CountUsers: a.countUsers,
 	}); err != nil {
@@ -108,18 +113,21 @@ func (a *App) openModules(ctx context.Context) (err error) {
 	a.onClose(a.analytics.Close)
 	if a.image, err = image.New(cfg.ImageConfig(), image.Deps{
 		DB: a.db, Bucket: a.imageBucket, Logger: a.logger, Now: uid.Now, NewID: uid.New,
+		Instance: a.instance.ID(), Living: a.instance.Living,
 	}); err != nil {
 		return err
 	}
 	a.onClose(func(context.Context) error { a.image.Close(); return nil })
 	if a.speech, err = speech.New(cfg.SpeechConfig(), speech.Deps{
 		DB: a.db, Bucket: a.speechBucket, Logger: a.logger, Now: uid.Now, NewID: uid.New,
+		Instance: a.instance.ID(), Living: a.instance.Living,
 	}); err != nil {
 		return err
 	}
 	a.onClose(a.speech.Close)
 	if a.chat, err = chat.New(cfg.ChatConfig(), chat.Deps{
 		DB: a.db, Documents: a.documents, Docs: documentation, Logger: a.logger, Now: uid.Now, NewID: uid.New,
+		Instance: a.instance.ID(), Living: a.instance.Living,
 	}); err != nil {
 		return err
 	}
