@@ -22,6 +22,7 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
 	"llmhist/platform/identity"
+	"llmhist/platform/instance"
 	"llmhist/platform/operations"
 	"llmhist/platform/ratelimit"
 	"llmhist/platform/uid"
@@ -50,6 +51,7 @@ type App struct {
 	image     *image.Module
 	speech    *speech.Module
 	analytics *analytics.Module
+	instance  *instance.Instance
 
 	operations *operations.Module
 	handler    http.Handler
@@ -102,6 +104,9 @@ func (a *App) openModules(ctx context.Context) (err error) {
 	if a.auth, err = openAuth(ctx, cfg, a.db, a.logger, a.eraseUser); err != nil {
 		return err
 	}
+	if err := a.joinOthers(ctx); err != nil {
+		return err
+	}
 	if a.analytics, err = analytics.New(cfg.Analytics, analytics.Deps{
 		Repository: a.eventRepository(), OutboxDir: filepath.Join(cfg.Data.Dir, "outbox", "analytics"),
 		Logger: a.logger, CountUsers: a.countUsers,
@@ -110,19 +115,22 @@ func (a *App) openModules(ctx context.Context) (err error) {
 	}
 	a.onClose(a.analytics.Close)
 	if a.image, err = image.New(cfg.ImageConfig(), image.Deps{
-		DB: a.db, Bucket: a.imageBucket, Logger: a.logger, Now: uid.Now, NewID: uid.New, ChargeMore: a.chargeImage,
+		DB: a.db, Bucket: a.imageBucket, Logger: a.logger, Now: uid.Now, NewID: uid.New,
+		Instance: a.instance.ID(), Living: a.instance.Living, ChargeMore: a.chargeImage,
 	}); err != nil {
 		return err
 	}
 	a.onClose(func(context.Context) error { a.image.Close(); return nil })
 	if a.speech, err = speech.New(cfg.SpeechConfig(), speech.Deps{
 		DB: a.db, Bucket: a.speechBucket, Logger: a.logger, Now: uid.Now, NewID: uid.New,
+		Instance: a.instance.ID(), Living: a.instance.Living,
 	}); err != nil {
 		return err
 	}
 	a.onClose(a.speech.Close)
 	if a.chat, err = chat.New(cfg.ChatConfig(), chat.Deps{
 		DB: a.db, Documents: a.documents, Docs: documentation, Logger: a.logger, Now: uid.Now, NewID: uid.New,
+		Instance: a.instance.ID(), Living: a.instance.Living,
 	}); err != nil {
 		return err
 	}

@@ -159,7 +159,8 @@ func (s *service) DeleteMe(ctx context.Context, password *logging.Secret) error 
 }
 
 // eraseUser closes the account, has everything it owns erased, and removes it.
-// What fails after the account is closed is resumed by Sweep.
+// What fails after the account is closed is resumed by Sweep, and what a request
+// that was under way stores for it later is erased by Sweep too.
 func (s *service) eraseUser(ctx context.Context, id int64) error {
 	err := s.deletions.BeginUserDeletion(ctx, id, s.now())
 	s.gate.forgetUser(id)
@@ -172,7 +173,7 @@ func (s *service) eraseUser(ctx context.Context, id int64) error {
 func (s *service) finishDeletion(ctx context.Context, id int64) error {
 	err := s.onUserDeleted(ctx, id)
 	if err == nil {
-		err = s.deletions.DeleteUser(ctx, id)
+		err = s.deletions.DeleteUser(ctx, id, s.now())
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "deletion_unfinished",

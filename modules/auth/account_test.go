@@ -152,6 +152,19 @@ func TestAnErasureThatFailsIsResumed(t *testing.T) {
 			t.Fatalf("%v after %d calls", err, calls.Load())
 		}
 		h.member("ann@example.org")
+
+		// A request that was under way may have stored something meanwhile.
+		for _, step := range []struct {
+			after time.Duration
+			fails bool
+			calls int64
+		}{{0, false, 3}, {eraseAgain, false, 3}, {time.Second, true, 4}, {0, false, 5}, {time.Hour, false, 5}} {
+			h.clock.Advance(step.after)
+			fails.Store(step.fails)
+			if err := h.Sweep(t.Context()); (err != nil) != step.fails || calls.Load() != step.calls {
+				t.Errorf("%+v: %v after %d calls", step, err, calls.Load())
+			}
+		}
 	})
 }
 

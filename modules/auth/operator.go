@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"llmhist/platform/fault"
@@ -111,10 +113,15 @@ const (
 	// resumeDeletion is when an unfinished deletion is taken up: later than the
 	// request that began it can last.
 	resumeDeletion = 3 * time.Minute
+	// eraseAgain is when an account that is gone is erased once more: later than
+	// a request of it that was under way can store anything, also by another
+	// machine's clock.
+	eraseAgain = 30 * time.Minute
 )
 
-// Sweep removes sessions that expired a week ago and counts of past days, and
-// takes up deletions of accounts that did not finish. One call does a bounded
+// Sweep removes sessions that expired a week ago and counts of past days, takes
+// up deletions of accounts that did not finish, and erases once more what requests
+// that were under way stored for accounts that are gone. One call does a bounded
 // amount of work; call it every few minutes. It is safe in several processes.
 func (m *Module) Sweep(ctx context.Context) error {
 	s := m.service
@@ -123,7 +130,8 @@ func (m *Module) Sweep(ctx context.Context) error {
 	usage := func() (int64, error) {
 		return s.quotas.DeleteQuotaUsage(ctx, now.Add(-keepUsage).Format(dayLayout), sweepBatch)
 	}
-	return errors.Join(inBatches(sessions), inBatches(usage), s.resumeDeletions(ctx, now.Add(-resumeDeletion)))
+	return errors.Join(inBatches(sessions), inBatches(usage),
+		s.resumeDeletions(ctx, now.Add(-resumeDeletion)), s.eraseLate(ctx, now.Add(-eraseAgain)))
 }
 
 func inBatches(remove func() (int64, error)) error {
@@ -148,4 +156,28 @@ func (s *service) resumeDeletions(ctx context.Context, before time.Time) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// eraseLate erases what was stored for accounts after they were erased.
+func (s *service) eraseLate(ctx context.Context, before time.Time) error {
+	ids, err := s.deletions.ListErased(ctx, before, sweepBatches)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, id := range ids {
+		err := s.onUserDeleted(ctx, id)
+		if err == nil {
+			err = s.deletions.ForgetErased(ctx, id)
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// SigningKeys returns the id of the key that signs access tokens here and the
+// ids of all whose tokens are accepted, in order.
+func (m *Module) SigningKeys() (signing string, accepted []string) {
+	keys := m.service.gate.tokens.keys
+	return keys.kid, slices.Sorted(maps.Keys(keys.public))
 }

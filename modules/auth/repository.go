@@ -50,18 +50,27 @@ type PasswordChange struct {
 }
 
 // DeletionRepository erases accounts in two steps, so that what other modules
-// keep for an account can be erased in between and the whole can be resumed.
+// keep for an account can be erased in between and the whole can be resumed. The
+// ids of accounts that are gone are kept until what late requests stored for
+// them was erased too. Ids are never given again.
 type DeletionRepository interface {
 	// BeginUserDeletion closes the account for good: its sessions and API keys
 	// are gone, and nothing new can be made for it. Repeating it changes
 	// nothing. NotFound, or Conflict with code "last_admin".
 	BeginUserDeletion(ctx context.Context, id int64, at time.Time) error
-	// DeleteUser removes the account and all rows of this module. An account
-	// that is gone already is fine.
-	DeleteUser(ctx context.Context, id int64) error
+	// DeleteUser removes the account and all rows of this module, and remembers
+	// the id as erased at the given time. An account that is gone already is
+	// fine and not remembered again.
+	DeleteUser(ctx context.Context, id int64, at time.Time) error
 	// ListDeletions returns up to limit accounts whose deletion began before
 	// the given time and has not ended, oldest first.
 	ListDeletions(ctx context.Context, before time.Time, limit int) ([]int64, error)
+	// ListErased returns up to limit ids of accounts that were erased before the
+	// given time and not forgotten, oldest first.
+	ListErased(ctx context.Context, before time.Time, limit int) ([]int64, error)
+	// ForgetErased forgets the id of an erased account. One that is not known is
+	// fine.
+	ForgetErased(ctx context.Context, id int64) error
 }
 
 // SessionRepository stores signed-in devices.

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -116,7 +117,7 @@ func TestUsersThatAreNotThere(t *testing.T) {
 		wantCode(t, err, "not_found")
 		wantCode(t, s.BeginUserDeletion(t.Context(), ann.ID+1, noon), "not_found")
 		wantCode(t, s.ReplacePassword(t.Context(), PasswordChange{UserID: ann.ID + 1, Old: "h", New: "x", At: noon}), "password_changed")
-		if err := s.DeleteUser(t.Context(), ann.ID+1); err != nil {
+		if err := s.DeleteUser(t.Context(), ann.ID+1, noon); err != nil {
 			t.Errorf("deleting what is gone: %v", err)
 		}
 	})
@@ -306,9 +307,25 @@ func TestDeletionTakesEverythingOfOneAccount(t *testing.T) {
 		if ids, err := s.ListDeletions(ctx, noon.Add(time.Millisecond), 5); err != nil || len(ids) != 1 || ids[0] != ann.ID {
 			t.Errorf("got %v %v", ids, err)
 		}
-		if err := s.DeleteUser(ctx, ann.ID); err != nil {
-			t.Fatal(err)
+		for _, at := range []time.Time{noon, noon.Add(time.Hour)} { // the second finds nothing any more
+			if err := s.DeleteUser(ctx, ann.ID, at); err != nil {
+				t.Fatal(err)
+			}
 		}
+		erased := func(before time.Time, want ...int64) {
+			t.Helper()
+			if ids, err := s.ListErased(ctx, before, 5); err != nil || !slices.Equal(ids, want) {
+				t.Errorf("erased before %s: %v %v", before, ids, err)
+			}
+		}
+		erased(noon)
+		erased(noon.Add(time.Millisecond), ann.ID)
+		for range 2 {
+			if err := s.ForgetErased(ctx, ann.ID); err != nil {
+				t.Error(err)
+			}
+		}
+		erased(noon.Add(2 * time.Hour))
 		for table, want := range map[string]int64{"users": 1, "sessions": 1, "api_keys": 1, "quota_usage": 1} {
 			var rows int64
 			if err := s.db.Read(ctx).Table(table).Count(&rows).Error; err != nil || rows != want {

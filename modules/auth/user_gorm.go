@@ -153,14 +153,31 @@ func (r sqlUsers) BeginUserDeletion(ctx context.Context, id int64, at time.Time)
 	return userFault(err)
 }
 
-func (r sqlUsers) DeleteUser(ctx context.Context, id int64) error {
+func (r sqlUsers) DeleteUser(ctx context.Context, id int64, at time.Time) error {
 	err := r.db.Write(ctx, func(tx *gorm.DB) error {
 		if err := tx.Where("user_id = ?", id).Delete(&quotaRow{}).Error; err != nil {
 			return err
 		}
-		return tx.Where("id = ?", id).Delete(&userRow{}).Error // sessions and keys cascade
+		gone := tx.Where("id = ?", id).Delete(&userRow{}) // sessions and keys cascade
+		if gone.Error != nil || gone.RowsAffected == 0 {
+			return gone.Error
+		}
+		return tx.Create(&erasedRow{UserID: id, ErasedAt: at}).Error
 	})
 	return database.Fault(err)
+}
+
+func (r sqlUsers) ListErased(ctx context.Context, before time.Time, limit int) ([]int64, error) {
+	var ids []int64
+	err := r.db.Read(ctx).Model(&erasedRow{}).Where("erased_at < ?", before).
+		Order("erased_at, user_id").Limit(limit).Pluck("user_id", &ids).Error
+	return ids, database.Fault(err)
+}
+
+func (r sqlUsers) ForgetErased(ctx context.Context, id int64) error {
+	return database.Fault(r.db.Write(ctx, func(tx *gorm.DB) error {
+		return tx.Where("user_id = ?", id).Delete(&erasedRow{}).Error
+	}))
 }
 
 func (r sqlUsers) ListDeletions(ctx context.Context, before time.Time, limit int) ([]int64, error) {
@@ -236,6 +253,14 @@ type userRow struct {
 }
 
 func (userRow) TableName() string { return "users" }
+
+// erasedRow is an account that is gone and is to be erased once more.
+type erasedRow struct {
+	UserID   int64 `gorm:"primaryKey;autoIncrement:false"`
+	ErasedAt time.Time
+}
+
+func (erasedRow) TableName() string { return "erased_users" }
 
 func userRowOf(u User) userRow {
 	return userRow{
