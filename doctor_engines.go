@@ -43,7 +43,7 @@ func openedDocuments(ctx context.Context, cfg config.Config) error {
 }
 
 func openedBucket(ctx context.Context, cfg config.Config, name string) error {
-	bucket, err := openS3(ctx, cfg, name)
+	bucket, err := openS3(ctx, cfg, name, false)
 	if err != nil {
 		return err
 	}

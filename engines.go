@@ -116,7 +116,7 @@ func (a *App) openBucket(ctx context.Context, name string) (blob.Bucket, error) 
 	if a.config.S3.Endpoint == "" {
 		return blob.OpenDirectory(filepath.Join(a.config.Data.Dir, "objects"), name, a.signer)
 	}
-	bucket, err := openS3(ctx, a.config, name)
+	bucket, err := openS3(ctx, a.config, name, false)
 	if err != nil {
 		return nil, err
 	}
@@ -124,18 +124,21 @@ func (a *App) openBucket(ctx context.Context, name string) (blob.Bucket, error) 
 	return bucket, nil
 }
 
-// openS3 opens the bucket called name of the configured object store.
-func openS3(ctx context.Context, cfg config.Config, name string) (*blob.S3, error) {
+// openS3 opens the bucket called name of the configured object store, which has
+// to be there when it is only looked at.
+func openS3(ctx context.Context, cfg config.Config, name string, existing bool) (*blob.S3, error) {
 	return blob.OpenS3(ctx, blob.S3Options{
 		Endpoint: cfg.S3.Endpoint, AccessKey: cfg.S3.AccessKey.Reveal(), SecretKey: cfg.S3.SecretKey, Region: cfg.S3.Region,
-		Bucket: name, PublicURL: cfg.S3.PublicURL, LinkLife: cfg.Links.ExpiresIn, TempDir: cfg.Data.Dir,
+		Bucket: name, Existing: existing, PublicURL: cfg.S3.PublicURL, LinkLife: cfg.Links.ExpiresIn, TempDir: cfg.Data.Dir,
 	})
 }
 
 // eventRepository returns where events and their sums are kept.
-func (a *App) eventRepository() analytics.Repository {
-	if a.documents != nil {
-		return analytics.NewMongoRepository(a.documents)
+func (a *App) eventRepository() analytics.Repository { return eventRepository(a.db, a.documents) }
+
+func eventRepository(db *database.DB, documents *database.Mongo) analytics.Repository {
+	if documents != nil {
+		return analytics.NewMongoRepository(documents)
 	}
-	return analytics.NewRepository(a.db)
+	return analytics.NewRepository(db)
 }

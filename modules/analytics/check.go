@@ -3,9 +3,12 @@ package analytics
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"llmhist/platform/check"
+	"llmhist/platform/uid"
 )
 
 // checked is what a comparison needs of the engine that keeps events.
@@ -48,22 +51,28 @@ const (
 	settledAfter = 15 * time.Minute
 )
 
+// CheckedSums says where sums are and for how long their events are kept.
+type CheckedSums struct {
+	Repository Repository
+	KeepEvents time.Duration
+}
+
 // Check compares the hourly sums with the events they were made of, for the
 // hours of which every event is kept and which are old enough to be settled.
 // With a report that repairs it adds events that the sums lack. It never lowers
 // a sum: events that are not there any more are no proof against it.
-func Check(ctx context.Context, config Config, repository Repository, report *check.Report) error {
-	store, ok := repository.(checked)
+func Check(ctx context.Context, sums CheckedSums, report *check.Report, accounts check.Accounts) error {
+	store, ok := sums.Repository.(checked)
 	if !ok {
-		return fmt.Errorf("analytics: a %T cannot be compared", repository)
+		return fmt.Errorf("analytics: a %T cannot be compared", sums.Repository)
 	}
-	c := &checker{store: store, report: report, area: report.Area("analytics")}
+	c := &checker{store: store, accounts: accounts, report: report, area: report.Area("analytics")}
 	began := time.Now()
 	defer func() { c.area.Took = time.Since(began) }()
 	if err := c.pending(ctx); err != nil {
 		return err
 	}
-	from, err := c.firstWhole(ctx, config)
+	from, err := c.firstWhole(ctx, sums.KeepEvents)
 	if err != nil {
 		return err
 	}
@@ -81,9 +90,10 @@ func Check(ctx context.Context, config Config, repository Repository, report *ch
 }
 
 type checker struct {
-	store  checked
-	report *check.Report
-	area   *check.Area
+	store    checked
+	accounts check.Accounts
+	report   *check.Report
+	area     *check.Area
 }
 
 // pending reports batches that an interrupted process left.
@@ -98,12 +108,12 @@ func (c *checker) pending(ctx context.Context) error {
 }
 
 // firstWhole returns the first hour of which no event can have been pruned.
-func (c *checker) firstWhole(ctx context.Context, config Config) (time.Time, error) {
+func (c *checker) firstWhole(ctx context.Context, keep time.Duration) (time.Time, error) {
 	events, sums, err := c.store.FindKept(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
-	kept := c.report.Now().UTC().Add(-config.KeepEvents).Truncate(time.Hour).Add(2 * time.Hour)
+	kept := c.report.Now().UTC().Add(-keep).Truncate(time.Hour).Add(2 * time.Hour)
 	if events.IsZero() {
 		return kept, nil
 	}
@@ -122,83 +132,121 @@ func later(a, b time.Time) time.Time {
 
 // compareHour compares one hour, and once more when it differs.
 func (c *checker) compareHour(ctx context.Context, hour time.Time) error {
-	lacking, surplus, err := c.differences(ctx, hour)
-	if err != nil || lacking.empty() && surplus == 0 {
+	found, err := c.differences(ctx, hour)
+	if err != nil || found.none() {
 		return err
 	}
-	if lacking, surplus, err = c.differences(ctx, hour); err != nil || lacking.empty() && surplus == 0 {
+	if found, err = c.differences(ctx, hour); err != nil || found.none() {
 		return err
 	}
-	busy, _, err := c.store.ListPending(ctx, c.report.Now())
-	if err != nil || busy[hour.Unix()] {
-		return err // it is being added to
+	moving, err := c.moving(ctx, hour, found)
+	if err != nil || moving {
+		return err
 	}
 	id := hour.Format(time.RFC3339)
-	if surplus > 0 {
+	if n := len(found.surplus); n > 0 {
 		err := c.report.Add(ctx, check.Finding{Code: "hour_exceeds_events", Service: "analytics", ID: id,
-			Detail: fmt.Sprintf("%d of its sums are higher than its events: events were lost, and the sums are kept", surplus)}, nil)
+			Detail: fmt.Sprintf("%d of its sums are higher than its events: events were lost, and the sums are kept", n)}, nil)
 		if err != nil {
 			return err
 		}
 	}
-	if lacking.empty() {
+	if found.lacking.empty() {
 		return nil
 	}
 	return c.report.Add(ctx, check.Finding{Code: "hour_lacks_events", Service: "analytics", ID: id, Detail: "its sums are lower than its events"},
-		func(ctx context.Context) (string, error) { return "events added to the sums", c.store.AddSums(ctx, lacking) })
+		func(ctx context.Context) (string, error) {
+			return "events added to the sums", c.store.AddSums(ctx, found.lacking)
+		})
+}
+
+// moving reports whether the hour is being changed: events of it are being
+// added, or an account whose sums differ is being erased, which moves them step
+// by step.
+func (c *checker) moving(ctx context.Context, hour time.Time, found difference) (bool, error) {
+	busy, _, err := c.store.ListPending(ctx, c.report.Now())
+	if err != nil || busy[hour.Unix()] {
+		return true, err
+	}
+	users := found.users()
+	accounts, err := c.accounts.FindAccounts(ctx, users)
+	for _, id := range users {
+		if accounts.Known[id].Leaving {
+			return true, err
+		}
+	}
+	return false, err
 }
 
 func (s hourSums) empty() bool { return len(s.hours) == 0 && len(s.latencies) == 0 }
 
-// differences returns what the sums of an hour lack, and how many of its sums
-// have more than its events. Sums of one key that differ both ways lack nothing:
-// what is true of them cannot be told.
-func (c *checker) differences(ctx context.Context, hour time.Time) (lacking hourSums, surplus int, err error) {
+// difference is what the sums of an hour lack, and the keys of sums that have
+// more than its events. Of a key that differs both ways nothing is lacking: what
+// is true of it cannot be told.
+type difference struct {
+	lacking hourSums
+	surplus map[rollupKey]bool
+}
+
+func (d difference) none() bool { return d.lacking.empty() && len(d.surplus) == 0 }
+
+// users lists the accounts whose sums differ.
+func (d difference) users() []int64 {
+	distinct := map[int64]bool{}
+	for key := range d.surplus {
+		distinct[key.UserID] = true
+	}
+	for key := range d.lacking.hours {
+		distinct[key.UserID] = true
+	}
+	for key := range d.lacking.latencies {
+		distinct[key.UserID] = true
+	}
+	return slices.Collect(maps.Keys(distinct))
+}
+
+func (c *checker) differences(ctx context.Context, hour time.Time) (difference, error) {
+	found := difference{lacking: newHourSums(), surplus: map[rollupKey]bool{}}
 	truth, err := c.sum(ctx, hour)
 	if err != nil {
-		return lacking, 0, err
+		return found, err
 	}
 	stored, err := c.store.ListHourSums(ctx, hour)
 	if err != nil {
-		return lacking, 0, err
+		return found, err
 	}
-	lacking = newHourSums()
-	high := map[rollupKey]bool{}
 	for key, row := range truth.hours {
-		have := stored.hours[key]
-		left := row.Figures.less(have.Figures)
+		left := row.Figures.less(stored.hours[key].Figures)
 		if left.negative() {
-			high[key] = true
+			found.surplus[key] = true
 		} else if left != (Figures{}) {
-			lacking.hours[key] = hourRow{Key: key, Figures: left, FirstMS: row.FirstMS, LastMS: row.LastMS}
+			found.lacking.hours[key] = hourRow{Key: key, Figures: left, FirstMS: row.FirstMS, LastMS: row.LastMS}
 		}
 	}
 	for key := range stored.hours {
-		_, known := truth.hours[key]
-		high[key] = high[key] || !known
-	}
-	compareLatencies(truth, stored, lacking, high)
-	for key, is := range high {
-		if is {
-			surplus++
-			lacking.forget(key)
+		if _, known := truth.hours[key]; !known {
+			found.surplus[key] = true
 		}
 	}
-	return lacking, surplus, nil
+	compareLatencies(truth, stored, found)
+	for key := range found.surplus {
+		found.lacking.forget(key)
+	}
+	return found, nil
 }
 
-func compareLatencies(truth, stored, lacking hourSums, high map[rollupKey]bool) {
+func compareLatencies(truth, stored hourSums, found difference) {
 	for key, n := range truth.latencies {
 		switch have := stored.latencies[key]; {
 		case n < have:
-			high[key.rollupKey] = true
+			found.surplus[key.rollupKey] = true
 		case n > have:
-			lacking.latencies[key] = n - have
+			found.lacking.latencies[key] = n - have
 		}
 	}
 	for key := range stored.latencies {
 		if truth.latencies[key] == 0 {
-			high[key.rollupKey] = true
+			found.surplus[key.rollupKey] = true
 		}
 	}
 }
@@ -271,4 +319,10 @@ func (f Figures) negative() bool {
 		}
 	}
 	return false
+}
+
+// idBounds returns texts around the ids of an hour's events, which hold their
+// time, so that no engine has to look through all events.
+func idBounds(hour time.Time) (from, until string) {
+	return uid.Bound(hour.Add(-time.Minute)), uid.Bound(hour.Add(time.Hour + time.Minute))
 }

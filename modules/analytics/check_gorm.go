@@ -82,7 +82,9 @@ func (row eventRow) event() Event {
 // ListHourEvents lists a part of an hour's events; see checked.
 func (r *gormRepository) ListHourEvents(ctx context.Context, hour time.Time, after string, limit int) ([]Event, error) {
 	var rows []eventRow
-	err := r.db.Read(ctx).Where("ts >= ? AND ts < ? AND id > ?", hour.UTC(), hour.Add(time.Hour).UTC(), after).Order("id").Limit(limit).Find(&rows).Error
+	from, until := idBounds(hour)
+	err := r.db.Read(ctx).Where("ts >= ? AND ts < ?", hour.UTC(), hour.Add(time.Hour).UTC()).
+		Where("id > ? AND id < ?", max(from, after), until).Order("id").Limit(limit).Find(&rows).Error
 	events := make([]Event, len(rows))
 	for i, row := range rows {
 		events[i] = row.event()

@@ -64,7 +64,8 @@ func (r *mongoRepository) NextHour(ctx context.Context, from, until time.Time) (
 
 // ListHourEvents lists a part of an hour's events; see checked.
 func (r *mongoRepository) ListHourEvents(ctx context.Context, hour time.Time, after string, limit int) ([]Event, error) {
-	which := bson.M{"ts": bson.M{"$gte": hour.UTC(), "$lt": hour.Add(time.Hour).UTC()}, "_id": bson.M{"$gt": after}}
+	from, until := idBounds(hour)
+	which := bson.M{"ts": bson.M{"$gte": hour.UTC(), "$lt": hour.Add(time.Hour).UTC()}, "_id": bson.M{"$gt": max(from, after), "$lt": until}}
 	documents, err := database.Documents[eventDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
 		return r.events().Find(ctx, which, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)))
 	})

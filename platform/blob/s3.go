@@ -27,6 +27,7 @@ type S3Options struct {
 	SecretKey logging.Secret
 	Region    string        // "" = us-east-1
 	Bucket    string        // created when missing and allowed
+	Existing  bool          // for reading: the bucket has to be there, and nothing is written to try the store
 	PublicURL string        // http(s)://host[:port] that browsers reach the store at; "" = Endpoint
 	LinkLife  time.Duration // of signed links, up to 7 days; 0 = 5 minutes
 

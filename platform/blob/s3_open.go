@@ -17,13 +17,16 @@ import (
 // on. Its errors name settings.
 func (s *S3) makeReady(ctx context.Context, options S3Options) error {
 	err := s.findBucket(ctx)
-	if codeOf(err) == "NoSuchBucket" {
+	if codeOf(err) == "NoSuchBucket" && !options.Existing {
 		if err = s.createBucket(ctx, options.Region); err != nil {
 			return settingError(options, fmt.Sprintf("the bucket %q does not exist and cannot be created", s.bucket), err)
 		}
 	}
 	if err != nil {
 		return settingError(options, fmt.Sprintf("the bucket %q cannot be used", s.bucket), err)
+	}
+	if options.Existing {
+		return nil
 	}
 	if err := s.tryConditions(ctx); err != nil {
 		return settingError(options, fmt.Sprintf("the bucket %q cannot be written to", s.bucket), err)

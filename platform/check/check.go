@@ -6,10 +6,13 @@ package check
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"llmhist/platform/fault"
 )
 
 // Finding is one difference. Its texts never hold what users wrote.
@@ -91,7 +94,7 @@ func (r *Report) Add(ctx context.Context, finding Finding, repair Repair) error 
 		}
 		finding.Done, finding.Repaired = done, err == nil
 		if err != nil {
-			finding.Failure = err.Error()
+			finding.Failure = say(err)
 		}
 	}
 	r.mu.Lock()
@@ -106,6 +109,16 @@ func (r *Report) Add(ctx context.Context, finding Finding, repair Repair) error 
 		r.findings[finding.Code] = append(r.findings[finding.Code], finding)
 	}
 	return nil
+}
+
+// say returns what a fault tells people: its cause may hold more than may be
+// shown.
+func say(err error) string {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return known.Code + ": " + known.Detail
+	}
+	return err.Error()
 }
 
 // Area begins counting for a service.

@@ -3,8 +3,29 @@ package database
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 )
+
+// ErrOlderSchema says that migrations are pending.
+var ErrOlderSchema = errors.New("the database schema is older than this binary: bring it up to date with llmhist migrate up")
+
+// RequireSchema returns an error unless the schema is that of files.
+func (db *DB) RequireSchema(ctx context.Context, files fs.FS) error {
+	provider, err := db.provider(files)
+	if err != nil {
+		return err
+	}
+	if err := refuseNewer(ctx, provider); err != nil {
+		return err
+	}
+	pending, err := provider.HasPending(ctx)
+	if err == nil && pending {
+		err = ErrOlderSchema
+	}
+	return err
+}
 
 // maxIntegrity is how many faults of a file are listed.
 const maxIntegrity = 100

@@ -148,7 +148,13 @@ func (c *checker) judge(ctx context.Context, e evidence, accounts check.Accounti
 			Detail: "this database never had its account, or had it later: nothing of it is touched"}})
 		return seen, nil
 	}
-	seen.problems = append(seen.problems, c.compareRow(ctx, e)...)
+	if e.row != nil && e.record != nil && !sameOwner(e.row.Owner, e.record.Owner) {
+		seen.underWay = true // whose index lists it is for the operator to decide
+		seen.say(problem{finding: check.Finding{Code: "owner_differs", ID: e.id, Key: RecordKey(e.id),
+			Detail: "row and record name different owners: decide who is right, and correct the other"}})
+		return seen, nil
+	}
+	seen.problems = append(seen.problems, c.compareRow(e)...)
 	source := e.source()
 	if source == nil {
 		return seen, nil // a damaged record alone
@@ -232,7 +238,7 @@ func (c *checker) ofNobody(e evidence) []problem {
 }
 
 // compareRow holds row and record against each other.
-func (c *checker) compareRow(ctx context.Context, e evidence) []problem {
+func (c *checker) compareRow(e evidence) []problem {
 	fromRecord := func(ctx context.Context) (string, error) {
 		return "row made from record.json", c.Rows.StoreEntry(ctx, *e.record)
 	}
@@ -254,8 +260,6 @@ func (c *checker) compareRow(ctx context.Context, e evidence) []problem {
 		return say("row_damaged", e.row.Damage, fromRecord)
 	case e.record == nil:
 		return say("record_missing", "the row is finished, record.json is not there", fromRow)
-	case !sameOwner(e.row.Owner, e.record.Owner):
-		return say("owner_differs", "row and record name different owners: decide who is right, and correct the other", nil)
 	}
 	names := c.Documents.Differences(*e.row, *e.record)
 	if len(names) == 0 {

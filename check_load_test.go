@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"llmhist/platform/check"
+	"llmhist/platform/history"
+	"llmhist/platform/uid"
+)
+
+// TestACheckBesideABusyServerFindsNothing compares again and again while
+// everything is made and deleted, accounts too.
+func TestACheckBesideABusyServerFindsNothing(t *testing.T) {
+	s := boot(t)
+	at := installation{config: s.app.config}
+	ctx, end := context.WithCancel(t.Context())
+	var made, erased atomic.Int64
+	var group sync.WaitGroup
+	for writer := range 6 {
+		token, _ := s.newUser(fmt.Sprint("writer", writer))
+		group.Go(func() {
+			for round := 0; ctx.Err() == nil; round++ {
+				image := s.do("POST", "/image/generate", token, object{"prompt": "sea", "size": "64x64", "style": "pixel"}).want(201)
+				answer := s.do("POST", "/chat", token, object{"message": "hello"}).want(200)
+				made.Add(2)
+				if round%2 == 0 {
+					s.do("DELETE", "/image/"+image["id"].(string), token, nil).want(204)
+					s.do("DELETE", "/chat/sessions/"+answer["session_id"].(string), token, nil).want(204)
+				}
+			}
+		})
+	}
+	group.Go(func() {
+		for round := 0; ctx.Err() == nil; round++ {
+			token, _ := s.newUser(fmt.Sprint("leaver", round))
+			for range 4 {
+				s.do("POST", "/image/generate", token, object{"prompt": "sea", "size": "64x64", "style": "pixel"}).want(201)
+			}
+			s.do("DELETE", "/users/me", token, nil).want(204)
+			erased.Add(1)
+		}
+	})
+	checks := 0
+	for deadline := time.Now().Add(6 * time.Second); time.Now().Before(deadline) || erased.Load() == 0; checks++ {
+		if found := at.checked(t, check.Options{Grace: 10 * time.Minute}); !found.Clean {
+			t.Errorf("check %d: %v", checks, found.Findings)
+			break
+		}
+	}
+	end()
+	group.Wait()
+	s.stop()
+	if found := at.checked(t, check.Options{}); !found.Clean {
+		t.Errorf("after the load: %v", found.Findings)
+	}
+	t.Logf("%d checks, %d requests, %d accounts erased", checks, made.Load(), erased.Load())
+}
+
+// seedImages makes many finished images without pictures, as providers that
+// fail do, of many users and days.
+func seedImages(t *testing.T, at installation, count int) {
+	t.Helper()
+	at.inflict(t, func(h harm) {
+		const batch = 500
+		began := time.Now().Add(-24 * time.Hour * 20).UTC().Truncate(time.Millisecond)
+		for from := 0; from < count; from += batch {
+			err := h.db.Write(t.Context(), func(tx *gorm.DB) error {
+				for i := from; i < from+batch; i++ {
+					made := began.Add(time.Duration(i) * (20 * 24 * time.Hour / time.Duration(count)))
+					if err := h.seedImage(tx, uid.New(made), made, i); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func (h harm) seedImage(tx *gorm.DB, id string, made time.Time, i int) error {
+	record := object{
+		"id": id, "status": "failed", "prompt": "p", "size": "64x64", "s3_bucket": "b", "input_key": history.InputKey(id),
+		"error": object{"code": "c", "detail": "d"}, "created_at": made, "completed_at": made, "user_id": nil,
+	}
+	data, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	h.put(h.images, history.RecordKey(id), string(data))
+	h.put(h.images, history.InputKey(id), "{}")
+	metadata := fmt.Sprintf(`{"completed_at":%q}`, made.Format(time.RFC3339Nano))
+	return tx.Exec(`INSERT INTO images (id, prompt, size, status, error_code, error_detail, s3_bucket, metadata, created_at, updated_at)
+		VALUES (?, 'p', '64x64', 'failed', 'c', 'd', 'b', ?, ?, ?)`, id, metadata, made, made).Error
+}
+
+// TestTheMemoryOfACheckStaysFlat compares the memory that checks of few and of
+// many requests need, whole ones and ones that lost every row.
+func TestTheMemoryOfACheckStaysFlat(t *testing.T) {
+	few, many := 1000, 5000
+	if requireAll() {
+		few, many = 5000, 50_000
+	}
+	s := boot(t)
+	at := installation{config: s.app.config}
+	s.stop()
+	peaks := map[int][2]uint64{}
+	seeded := 0
+	for _, size := range []int{few, many} {
+		seedImages(t, at, size-seeded)
+		seeded = size
+		whole := peakWhile(func() {
+			if found := at.checked(t, check.Options{}); !found.Clean {
+				t.Fatalf("%v", found.Counts)
+			}
+		})
+		at.inflict(t, func(h harm) { h.sql("UPDATE images SET prompt = 'q'") })
+		wrong := peakWhile(func() {
+			if found := at.checked(t, check.Options{}); found.Counts["row_differs"].Found != int64(size) || len(found.Findings) > 1000 {
+				t.Fatalf("%v", found.Counts)
+			}
+		})
+		at.inflict(t, func(h harm) { h.sql("UPDATE images SET prompt = 'p'") })
+		peaks[size] = [2]uint64{whole, wrong}
+		t.Logf("%d requests: %d KiB whole, %d KiB with every row wrong", size, whole>>10, wrong>>10)
+	}
+	const slack = 12 << 20
+	for i, kind := range []string{"whole", "with every row wrong"} {
+		if peaks[many][i] > peaks[few][i]+slack {
+			t.Errorf("%s: %d requests need %d KiB, %d need %d KiB", kind, few, peaks[few][i]>>10, many, peaks[many][i]>>10)
+		}
+	}
+}
+
+// peakWhile returns by how much the heap grew at most while work ran.
+func peakWhile(work func()) uint64 {
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var peak atomic.Uint64
+	ended, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			runtime.GC()
+			var now runtime.MemStats
+			runtime.ReadMemStats(&now)
+			peak.Store(max(peak.Load(), now.HeapAlloc))
+		}
+	}()
+	work()
+	close(ended)
+	<-gone
+	return peak.Load() - min(before.HeapAlloc, peak.Load())
+}
