@@ -52,6 +52,11 @@ var importRules = []importRule{
 		reason:    "object stores are reached through blob.Bucket",
 	},
 	{
+		files:     allBut(under("platform/redisclient/"), under("platform/ratelimit/"), under("platform/notice/")),
+		forbidden: imports("github.com/redis/"),
+		reason:    "Redis holds limits and notices only, and nothing depends on its answer",
+	},
+	{
 		files:     allBut(under("config/")),
 		forbidden: imports("github.com/spf13/viper"),
 		reason:    "config is the only reader of settings",

@@ -76,6 +76,9 @@ func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 	pool(read).SetMaxIdleConns(readers)
 	if err := db.Ping(ctx); err != nil {
 		_ = db.Close()
+		if isUnreadable(err) {
+			return nil, fmt.Errorf("%s is damaged or no SQLite database: restore a backup of it, or set another DATA_DIR: %w", path, err)
+		}
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	return db, nil
