@@ -130,6 +130,7 @@ func TestImportRulesBite(t *testing.T) {
 		{"modules/chat/service.go", "gorm.io/gorm"},
 		{"modules/chat/repository_gorm.go", "go.mongodb.org/mongo-driver/v2/mongo"},
 		{"modules/image/service.go", "github.com/minio/minio-go/v7"},
+		{"modules/auth/service.go", "github.com/redis/go-redis/v9"},
 		{"main.go", "github.com/spf13/viper"},
 		{"modules/chat/service.go", "github.com/labstack/echo/v4"},
 	} {
