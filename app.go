@@ -41,7 +41,7 @@ type App struct {
 	db           *database.DB
 	documents    *database.Mongo // nil = db keeps chats and events
 	limiter      ratelimit.Limiter
-	redis        *ratelimit.Redis // nil = limits are counted in the process
+	redis        *sharedRedis // nil = limits are counted in the process
 	signer       *blob.Signer
 	imageBucket  blob.Bucket
 	speechBucket blob.Bucket
@@ -91,7 +91,7 @@ func (a *App) openStores(ctx context.Context) (err error) {
 	if err := a.openDocuments(ctx); err != nil {
 		return err
 	}
-	if err := a.openLimiter(ctx); err != nil {
+	if err := a.openRedis(ctx); err != nil {
 		return err
 	}
 	return a.openBuckets(ctx)
@@ -101,12 +101,13 @@ func (a *App) openStores(ctx context.Context) (err error) {
 // functions given to it here.
 func (a *App) openModules(ctx context.Context) (err error) {
 	cfg := a.config
-	if a.auth, err = openAuth(ctx, cfg, a.db, a.logger, a.eraseUser); err != nil {
+	if a.auth, err = openAuth(ctx, cfg, auth.Deps{DB: a.db, Logger: a.logger, OnUserDeleted: a.eraseUser, Announce: a.announceChange}); err != nil {
 		return err
 	}
 	if err := a.joinOthers(ctx); err != nil {
 		return err
 	}
+	a.hearChanges()
 	if a.analytics, err = analytics.New(cfg.Analytics, analytics.Deps{
 		Repository: a.eventRepository(), OutboxDir: filepath.Join(cfg.Data.Dir, "outbox", "analytics"),
 		Logger: a.logger, CountUsers: a.countUsers,
@@ -257,11 +258,10 @@ func listenReason(err error) error {
 	return err
 }
 
-func openAuth(ctx context.Context, cfg config.Config, db *database.DB, logger *slog.Logger,
-	onUserDeleted func(ctx context.Context, userID int64) error) (*auth.Module, error) {
-	return auth.New(ctx, cfg.AuthConfig(), auth.Deps{
-		DB: db, DataDir: cfg.Data.Dir, Logger: logger, Now: uid.Now, NewID: uid.New, OnUserDeleted: onUserDeleted,
-	})
+// openAuth completes what deps leaves out.
+func openAuth(ctx context.Context, cfg config.Config, deps auth.Deps) (*auth.Module, error) {
+	deps.DataDir, deps.Now, deps.NewID = cfg.Data.Dir, uid.Now, uid.New
+	return auth.New(ctx, cfg.AuthConfig(), deps)
 }
 
 // eraseUser removes what a user owns in every module. It may be called again
@@ -298,8 +298,7 @@ func (a *App) newMetrics() *operations.Metrics {
 	metrics := operations.NewMetrics()
 	a.measureEvents(metrics)
 	if a.redis != nil {
-		metrics.Count("llmhist_limits_counted_locally_total", "Requests counted in this process because Redis did not answer.",
-			func() float64 { return float64(a.redis.Fallbacks()) })
+		a.redis.measure(metrics)
 	}
 	return metrics
 }

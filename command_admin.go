@@ -122,7 +122,9 @@ func withAccounts(cmd *cobra.Command, load loader, create bool, work func(ctx co
 		if err != nil {
 			return err
 		}
-		accounts, err := openAuth(ctx, cfg, db, logger, nil)
+		announce, done := announcer(ctx, cfg)
+		defer done()
+		accounts, err := openAuth(ctx, cfg, auth.Deps{DB: db, Logger: logger, Announce: announce})
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,7 @@ import (
 
 	"llmhist/config"
 	"llmhist/platform/database"
-	"llmhist/platform/ratelimit"
+	"llmhist/platform/redisclient"
 )
 
 // checkEngines opens each of the larger engines that is configured as serving
@@ -52,9 +52,9 @@ func openedBucket(ctx context.Context, cfg config.Config, name string) error {
 }
 
 func openedLimits(ctx context.Context, cfg config.Config) error {
-	limits, err := ratelimit.OpenRedis(ctx, cfg.Redis.URL, slog.New(slog.DiscardHandler))
+	client, err := redisclient.Open(ctx, cfg.Redis.URL)
 	if err != nil {
 		return err
 	}
-	return limits.Close()
+	return client.Close()
 }

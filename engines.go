@@ -15,7 +15,6 @@ import (
 	"llmhist/platform/blob"
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
-	"llmhist/platform/ratelimit"
 )
 
 // openDatabase opens the configured SQL engine. Unless migrate is false its
@@ -79,20 +78,6 @@ func (a *App) openDocuments(ctx context.Context) (err error) {
 		return err
 	}
 	return analytics.EnsureIndexes(ctx, a.documents)
-}
-
-// openLimiter connects to the shared counter of limits where one is configured.
-func (a *App) openLimiter(ctx context.Context) (err error) {
-	if a.config.Redis.URL == "" {
-		a.limiter = ratelimit.NewLocal(time.Now)
-		return nil
-	}
-	if a.redis, err = ratelimit.OpenRedis(ctx, a.config.Redis.URL, a.logger); err != nil {
-		return err
-	}
-	a.limiter = a.redis
-	a.onClose(func(context.Context) error { return a.redis.Close() })
-	return nil
 }
 
 // openBuckets opens one bucket per service, in the object store or the data

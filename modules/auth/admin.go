@@ -61,8 +61,8 @@ type userChange struct {
 	Quotas   *quotasChange
 }
 
-// UpdateUser changes an account. It takes effect at once here, and within
-// freshFor in other processes.
+// UpdateUser changes an account. It takes effect at once here, and in other
+// processes when they hear of it, at the latest after freshFor.
 func (s *service) UpdateUser(ctx context.Context, id int64, change userChange) (User, []Session, error) {
 	if _, err := requireAdmin(ctx); err != nil {
 		return User{}, nil, err

@@ -20,7 +20,7 @@ const (
 
 // gate turns credentials into identities. What it knows about sessions, keys
 // and accounts is at most freshFor old, and dropped at once when this process
-// changes it.
+// changes it or learns of a change by another one.
 type gate struct {
 	tokens   *tokens
 	sessions SessionRepository
@@ -28,6 +28,7 @@ type gate struct {
 	users    UserRepository
 	now      func() time.Time
 	logger   *slog.Logger
+	announce func(Change) // tells the other processes
 
 	liveSessions *freshCache[string, liveSession] // by session id
 	liveKeys     *freshCache[string, liveKey]     // by the hash of the key
@@ -133,17 +134,48 @@ func (g *gate) quotasOf(ctx context.Context, userID int64) (Quotas, error) {
 	})
 }
 
-// forgetUser drops all that is known about an account and its credentials.
-func (g *gate) forgetUser(id int64) {
-	g.liveSessions.drop(func(_ string, v liveSession) bool { return v.owner.ID == id })
-	g.liveKeys.drop(func(_ string, v liveKey) bool { return v.owner.ID == id })
-	g.quotas.dropKey(id)
+// Change says what a process changed, so that others drop what they remember of
+// it. It holds ids only. Exactly one member is set.
+type Change struct {
+	UserID    int64  // an account: its role, quotas, password, sessions or keys
+	SessionID string // a session that ended
+	KeyID     string // an API key that was deleted
 }
 
-func (g *gate) forgetSession(id string) { g.liveSessions.dropKey(id) }
+// forgetUser drops all that is known about an account and its credentials, here
+// and in the other processes.
+func (g *gate) forgetUser(id int64) { g.tell(Change{UserID: id}) }
 
-func (g *gate) forgetKey(id string) {
-	g.liveKeys.drop(func(_ string, v liveKey) bool { return v.key.ID == id })
+func (g *gate) forgetSession(id string) { g.tell(Change{SessionID: id}) }
+
+func (g *gate) forgetKey(id string) { g.tell(Change{KeyID: id}) }
+
+func (g *gate) tell(c Change) {
+	g.forget(c)
+	if c != (Change{}) {
+		g.announce(c)
+	}
+}
+
+// forget drops what is known about one change.
+func (g *gate) forget(c Change) {
+	switch {
+	case c.UserID != 0:
+		g.liveSessions.drop(func(_ string, v liveSession) bool { return v.owner.ID == c.UserID })
+		g.liveKeys.drop(func(_ string, v liveKey) bool { return v.owner.ID == c.UserID })
+		g.quotas.dropKey(c.UserID)
+	case c.SessionID != "":
+		g.liveSessions.dropKey(c.SessionID)
+	case c.KeyID != "":
+		g.liveKeys.drop(func(_ string, v liveKey) bool { return v.key.ID == c.KeyID })
+	}
+}
+
+// forgetAll drops everything.
+func (g *gate) forgetAll() {
+	g.liveSessions.drop(func(string, liveSession) bool { return true })
+	g.liveKeys.drop(func(string, liveKey) bool { return true })
+	g.quotas.drop(func(int64, Quotas) bool { return true })
 }
 
 func closedAccount() error {

@@ -9,7 +9,8 @@ import (
 
 const (
 	// freshFor is how long what was read about a session, key or account may be
-	// used: the longest time a revocation by another process goes unnoticed.
+	// used: the longest time a revocation by another process goes unnoticed when
+	// its announcement is lost.
 	freshFor = 5 * time.Second
 	// freshEntries bounds the memory of each such cache.
 	freshEntries = 8192

@@ -72,6 +72,10 @@ type Deps struct {
 	// after the account was closed and before its rows go, and again after a
 	// failure, so it must be repeatable. nil = nothing to erase.
 	OnUserDeleted func(ctx context.Context, userID int64) error
+	// Announce tells the other processes on the same database what this one
+	// changed; they give it to Forget. It must not block. nil = they notice
+	// within five seconds.
+	Announce func(Change)
 }
 
 // Module is the account system. It owns no goroutines and needs no closing.
@@ -101,6 +105,14 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Module, error) {
 func (m *Module) Authenticate(r *http.Request, credential string) (identity.Identity, error) {
 	return m.service.gate.authenticate(r.Context(), credential)
 }
+
+// Forget drops what this process remembers of something that another one
+// changed, so that it takes effect here at once.
+func (m *Module) Forget(c Change) { m.service.gate.forget(c) }
+
+// ForgetAll drops everything this process remembers: changes of others may have
+// gone unheard.
+func (m *Module) ForgetAll() { m.service.gate.forgetAll() }
 
 // maxAuthBody is the largest request of this module: a password of 1024 bytes
 // in the longest JSON escapes and the other fields.

@@ -47,7 +47,10 @@ func newService(cfg Config, deps Deps, tokens *tokens) *service {
 	if s.onUserDeleted == nil {
 		s.onUserDeleted = func(context.Context, int64) error { return nil }
 	}
-	s.gate = newGate(gate{tokens: tokens, sessions: s.sessions, keys: s.keys, users: s.users, now: s.now, logger: s.logger})
+	if deps.Announce == nil {
+		deps.Announce = func(Change) {}
+	}
+	s.gate = newGate(gate{tokens: tokens, sessions: s.sessions, keys: s.keys, users: s.users, now: s.now, logger: s.logger, announce: deps.Announce})
 	s.guesses = newGuesses(s.now)
 	return s
 }

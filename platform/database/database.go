@@ -69,12 +69,12 @@ func OpenSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, error) {
 	write, err := openGORM(sqlite.Open(sqliteDSN(path, "_txlock=immediate")), logger)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, openFailed(path, err)
 	}
 	read, err := openGORM(sqlite.Open(sqliteDSN(path, "_pragma=query_only(1)")), logger)
 	if err != nil {
 		closeGORM(write)
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, openFailed(path, err)
 	}
 	db := &DB{dialect: SQLite, dir: filepath.Dir(path), name: strings.TrimSuffix(filepath.Base(path), ".db"), write: write, read: read}
 	pool(write).SetMaxOpenConns(1)
@@ -84,9 +84,16 @@ func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 	pool(read).SetMaxIdleConns(readers)
 	if err := errors.Join(db.watch(write), db.watch(read), db.Ping(ctx)); err != nil {
 		_ = db.Close()
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, openFailed(path, err)
 	}
 	return db, nil
+}
+
+func openFailed(path string, err error) error {
+	if isUnreadable(err) {
+		return fmt.Errorf("%s is damaged or no SQLite database: restore a backup of it, or set another DATA_DIR: %w", path, err)
+	}
+	return fmt.Errorf("open %s: %w", path, err)
 }
 
 // sqliteDSN sets on every connection what the durability promise rests on: with

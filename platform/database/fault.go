@@ -23,8 +23,10 @@ const (
 	sqliteReadOnly  = 8
 	sqliteInterrupt = 9
 	sqliteIOErr     = 10
+	sqliteCorrupt   = 11
 	sqliteFull      = 13
 	sqliteCantOpen  = 14
+	sqliteNotADB    = 26
 )
 
 const (
@@ -121,4 +123,11 @@ func redactDSN(err error, dsn string) string {
 func isBusy(err error) bool {
 	var lite *gosqlite.Error
 	return errors.As(err, &lite) && lite.Code()&0xff == sqliteBusy
+}
+
+// isUnreadable reports whether a file holds something else than an SQLite
+// database that is whole.
+func isUnreadable(err error) bool {
+	var lite *gosqlite.Error
+	return errors.As(err, &lite) && (lite.Code()&0xff == sqliteNotADB || lite.Code()&0xff == sqliteCorrupt)
 }

@@ -108,6 +108,34 @@ func (l *Local) Take(_ context.Context, key string, rule Rule) (Decision, error)
 	return decision, nil
 }
 
+// takeBack forgets a key and returns how much of its window is used.
+func (l *Local) takeBack(key string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	arrival, known := l.full[key]
+	if !known {
+		return 0
+	}
+	delete(l.full, key)
+	return max(0, arrival.Sub(l.now()))
+}
+
+// giveBack is the opposite of takeBack. What was counted in between stays, and
+// no more than the window is used.
+func (l *Local) giveBack(key string, used, window time.Duration) {
+	if used <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	arrival := now
+	if known := l.full[key]; known.After(now) {
+		arrival = known
+	}
+	l.full[key] = now.Add(min(arrival.Add(used).Sub(now), window))
+}
+
 // take is the algorithm: arrival is when the bucket would be full again.
 func take(rule Rule, now, arrival time.Time) (Decision, time.Time) {
 	interval := rule.Window / time.Duration(rule.Requests)

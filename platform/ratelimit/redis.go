@@ -2,42 +2,40 @@ package ratelimit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	redislogging "github.com/redis/go-redis/v9/logging"
 
-	"llmhist/platform/logging"
+	"llmhist/platform/redisclient"
 )
-
-func init() { redislogging.Disable() } // what it has to say comes as an error too, and belongs in our log
 
 // gcra is the algorithm of take, run by the server so that several processes
 // count as one, by the server's clock so that they need not agree on the time.
-// All times are microseconds. It returns allowed, room and wait.
+// All times are microseconds. What a process counted while the server was away
+// is added first, up to one window. It returns allowed, room, wait and reset. A
+// key lives until its window is full again.
 var gcra = redis.NewScript(`
-local interval, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local interval, window, counted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local arrival = tonumber(redis.call('GET', KEYS[1]) or now)
 if arrival < now then arrival = now end
+if counted > 0 then arrival = math.max(arrival, math.min(arrival + counted, now + window)) end
 local next = arrival + interval
 local room = window - (next - now)
-if room < 0 then
-  return {0, 0, -room, arrival - now}
+local allowed = room >= 0
+if allowed then arrival = next end
+if allowed or counted > 0 then
+  redis.call('SET', KEYS[1], string.format('%.0f', arrival), 'PX', math.ceil((arrival - now) / 1000))
 end
-redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000))
-return {1, room, 0, next - now}
+if allowed then return {1, room, 0, arrival - now} end
+return {0, 0, -room, arrival - now}
 `)
 
 const (
-	// redisDeadline is how long a request waits for its count.
-	redisDeadline = 250 * time.Millisecond
 	// redisPause is how long an unreachable server is left alone, so that its
 	// absence does not slow every request down.
 	redisPause = time.Second
@@ -46,42 +44,23 @@ const (
 
 // Redis counts in a Redis server, for several processes together. While the
 // server does not answer, each process counts for itself: requests go on, and
-// the limits hold per process.
+// the limits hold per process. When it answers again, a process adds what it
+// counted of a key to the server's count with its next request of that key, so
+// that an absence gives nobody a fresh window.
 type Redis struct {
 	client *redis.Client
 	local  *Local
 	logger *slog.Logger
 	now    func() time.Time
 
-	resumeAt  atomic.Int64 // unix nanoseconds
+	resumeAt  atomic.Int64 // when to ask a server that failed again, in unix nanoseconds; 0 = it answers
+	warnedAt  atomic.Int64 // unix nanoseconds
 	fallbacks atomic.Int64
 }
 
-// OpenRedis connects to the server that address names, a redis:// or rediss://
-// URL. The error is one line that names REDIS_URL and holds no password.
-func OpenRedis(ctx context.Context, address logging.Secret, logger *slog.Logger) (*Redis, error) {
-	options, err := redis.ParseURL(address.Reveal())
-	if err != nil {
-		return nil, errors.New("REDIS_URL is not a redis:// or rediss:// address")
-	}
-	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, redisDeadline, redisDeadline
-	options.PoolTimeout, options.MaxRetries = redisDeadline, -1
-	options.ContextTimeoutEnabled = true
-	r := &Redis{client: redis.NewClient(options), local: NewLocal(time.Now), logger: logger, now: time.Now}
-	bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	if err := r.client.Ping(bounded).Err(); err != nil {
-		_ = r.client.Close()
-		return nil, fmt.Errorf("REDIS_URL: the server at %s does not answer: %s", options.Addr, withoutSecret(err, options.Password))
-	}
-	return r, nil
-}
-
-func withoutSecret(err error, secret string) string {
-	if secret == "" {
-		return err.Error()
-	}
-	return strings.ReplaceAll(err.Error(), secret, "***")
+// NewRedis counts on the server of client, which stays the caller's to close.
+func NewRedis(client *redis.Client, logger *slog.Logger) *Redis {
+	return &Redis{client: client, local: NewLocal(time.Now), logger: logger, now: time.Now}
 }
 
 // Take counts one request; see Limiter. It never fails: see Redis.
@@ -89,9 +68,13 @@ func (r *Redis) Take(ctx context.Context, key string, rule Rule) (Decision, erro
 	if rule.Off() {
 		return Decision{Allowed: true}, nil
 	}
-	if r.now().UnixNano() >= r.resumeAt.Load() {
+	if r.mayAsk() {
 		decision, err := r.take(ctx, key, rule)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
+			r.resume(ctx)
+			return decision, nil
+		}
+		if ctx.Err() != nil {
 			return decision, err
 		}
 		r.pause(ctx, err)
@@ -100,16 +83,26 @@ func (r *Redis) Take(ctx context.Context, key string, rule Rule) (Decision, erro
 	return r.local.Take(ctx, key, rule)
 }
 
+// mayAsk reports whether to ask the server. While it is away one request per
+// pause tries: the others neither wait for it nor hand over a count that is
+// under way already.
+func (r *Redis) mayAsk() bool {
+	at, now := r.resumeAt.Load(), r.now()
+	return at == 0 || now.UnixNano() >= at && r.resumeAt.CompareAndSwap(at, now.Add(redisPause).UnixNano())
+}
+
 func (r *Redis) take(ctx context.Context, key string, rule Rule) (Decision, error) {
-	bounded, cancel := context.WithTimeout(ctx, redisDeadline)
+	bounded, cancel := context.WithTimeout(ctx, redisclient.Deadline)
 	defer cancel()
 	interval := rule.Window / time.Duration(rule.Requests)
-	figures, err := gcra.Run(bounded, r.client, []string{keyPrefix + key}, interval.Microseconds(), rule.Window.Microseconds()).Int64Slice()
-	if err != nil {
-		return Decision{}, err
+	counted := r.local.takeBack(key)
+	figures, err := gcra.Run(bounded, r.client, []string{keyPrefix + key}, interval.Microseconds(), rule.Window.Microseconds(), counted.Microseconds()).Int64Slice()
+	if err == nil && len(figures) != 4 {
+		err = fmt.Errorf("the limit script returned %d figures", len(figures))
 	}
-	if len(figures) != 4 {
-		return Decision{}, fmt.Errorf("the limit script returned %d figures", len(figures))
+	if err != nil {
+		r.local.giveBack(key, counted, rule.Window)
+		return Decision{}, err
 	}
 	micro := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 	return Decision{
@@ -118,20 +111,23 @@ func (r *Redis) take(ctx context.Context, key string, rule Rule) (Decision, erro
 	}, nil
 }
 
-// pause leaves the server alone for a moment and says so once.
+// pause leaves the server alone for a moment and says so when it begins.
 func (r *Redis) pause(ctx context.Context, cause error) {
-	until := r.now().Add(redisPause).UnixNano()
-	if before := r.resumeAt.Swap(until); r.now().UnixNano()-before > int64(10*time.Second) {
+	now := r.now()
+	if r.resumeAt.Swap(now.Add(redisPause).UnixNano()) != 0 {
+		return
+	}
+	if before := r.warnedAt.Swap(now.UnixNano()); now.UnixNano()-before > int64(10*time.Second) {
 		r.logger.WarnContext(ctx, "Redis does not answer; limits are counted per process", "cause", cause)
+	}
+}
+
+func (r *Redis) resume(ctx context.Context) {
+	if r.resumeAt.Load() != 0 && r.resumeAt.Swap(0) != 0 {
+		r.logger.InfoContext(ctx, "Redis answers again; limits are counted together")
 	}
 }
 
 // Fallbacks returns how many requests were counted in this process because
 // Redis did not answer.
 func (r *Redis) Fallbacks() int64 { return r.fallbacks.Load() }
-
-// Ping reports whether the server answers.
-func (r *Redis) Ping(ctx context.Context) error { return r.client.Ping(ctx).Err() }
-
-// Close ends the connections.
-func (r *Redis) Close() error { return r.client.Close() }
