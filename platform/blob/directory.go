@@ -51,6 +51,14 @@ func OpenDirectory(root, name string, signer *Signer) (*Directory, error) {
 	return d, nil
 }
 
+// ViewDirectory opens the bucket called name below root for reading beside the
+// process that holds the data directory's lock: it creates and removes nothing.
+func ViewDirectory(root, name string) *Directory {
+	d := &Directory{name: name, root: filepath.Join(root, name), seed: maphash.MakeSeed()}
+	d.temp = filepath.Join(d.root, ".view") // is never there, so that nothing can be written
+	return d
+}
+
 // Name returns the bucket's name.
 func (d *Directory) Name() string { return d.name }
 
