@@ -115,7 +115,7 @@ func (v *verifier) entry(name string, _ int64, content io.Reader) (err error) {
 		v.streams[stream] = sum.stream(stream)
 		return nil
 	}
-	size, sum, err := hashOf(content)
+	size, sum, err := Hash(content)
 	v.keys = append(v.keys, Object{Key: keyAt(name), Size: size, SHA256: sum})
 	return err
 }
@@ -124,7 +124,7 @@ func (v *verifier) object(object Object, content io.Reader) (err error) {
 	if v.objects > 0 && !v.last.Before(object) {
 		return fmt.Errorf("its objects are not in order at %s", object.path())
 	}
-	if object.Size, object.SHA256, err = hashOf(content); err != nil {
+	if object.Size, object.SHA256, err = Hash(content); err != nil {
 		return err
 	}
 	data, err := line(object)
@@ -138,7 +138,8 @@ func (v *verifier) object(object Object, content io.Reader) (err error) {
 	return nil
 }
 
-func hashOf(content io.Reader) (size int64, sum string, err error) {
+// Hash reads content to its end and returns its size and its SHA-256 in hex.
+func Hash(content io.Reader) (size int64, sum string, err error) {
 	hash := sha256.New()
 	size, err = io.Copy(hash, content)
 	return size, hex.EncodeToString(hash.Sum(nil)), err

@@ -13,15 +13,8 @@ var ErrOlderSchema = errors.New("the database schema is older than this binary: 
 
 // RequireSchema returns an error unless the schema is that of files.
 func (db *DB) RequireSchema(ctx context.Context, files fs.FS) error {
-	provider, err := db.provider(files)
-	if err != nil {
-		return err
-	}
-	if err := refuseNewer(ctx, provider); err != nil {
-		return err
-	}
-	pending, err := provider.HasPending(ctx)
-	if err == nil && pending {
+	schema, err := db.CheckSchema(ctx, files)
+	if err == nil && schema.Pending > 0 {
 		err = ErrOlderSchema
 	}
 	return err

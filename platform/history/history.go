@@ -106,7 +106,7 @@ func (l *Ledger) AppendIndex(ctx context.Context, owner *int64, id string) error
 		return nil
 	}
 	at, _ := uid.Time(id)
-	line, err := json.Marshal(Line{ID: id, Record: RecordKey(id), CreatedAt: at})
+	line, err := IndexLine(id)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,145 @@
+package analytics
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+
+	"llmhist/platform/archive"
+	"llmhist/platform/database"
+)
+
+func (a Archive) exportRows(ctx context.Context, out archive.Rows) error {
+	var hour *int64
+	for {
+		query := a.db.Read(ctx).Table("analytics_hours").Select("MIN(hour)")
+		if hour != nil {
+			query = query.Where("hour > ?", *hour)
+		}
+		var next *int64
+		if err := query.Scan(&next).Error; err != nil {
+			return database.Fault(err)
+		}
+		if next == nil {
+			break
+		}
+		if err := a.exportHour(ctx, out, *next); err != nil {
+			return err
+		}
+		hour = next
+	}
+	return database.EachRow(func(after *eventRow) *gorm.DB {
+		query := a.db.Read(ctx).Order("id")
+		if after != nil {
+			query = query.Where("id > ?", after.ID)
+		}
+		return query
+	}, func(row eventRow) error {
+		event, err := row.archived()
+		if err != nil {
+			return err
+		}
+		return out.Write(streamEvents, event)
+	})
+}
+
+// exportHour sorts the rows of one hour here: engines compare texts in their own
+// ways.
+func (a Archive) exportHour(ctx context.Context, out archive.Rows, hour int64) error {
+	var hours []hourRow
+	if err := a.db.Read(ctx).Table("analytics_hours").Where("hour = ?", hour).Find(&hours).Error; err != nil {
+		return database.Fault(err)
+	}
+	var latencies []latencyRow
+	if err := a.db.Read(ctx).Table("analytics_latencies").Where("hour = ?", hour).Find(&latencies).Error; err != nil {
+		return database.Fault(err)
+	}
+	latencies = sorted(latencies)
+	for _, row := range sorted(hours) {
+		archived := archivedHourOf(row)
+		for len(latencies) > 0 && latencies[0].Key.compare(row.Key) <= 0 {
+			if latencies[0].Key == row.Key && latencies[0].Requests != 0 {
+				archived.Latencies = append(archived.Latencies, [2]int64{int64(latencies[0].Bucket), latencies[0].Requests})
+			}
+			latencies = latencies[1:]
+		}
+		if err := out.Write(streamHours, archived); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a Archive) insertHourRows(ctx context.Context, page []archivedHour) error {
+	var hours []hourRow
+	var latencies []latencyRow
+	for _, archived := range page {
+		hour, buckets := archived.rows()
+		hours = append(hours, hour)
+		latencies = append(latencies, buckets...)
+	}
+	return database.Fault(a.db.Write(ctx, func(tx *gorm.DB) error {
+		if err := addHours(tx, hours); err != nil {
+			return err
+		}
+		return addLatencies(tx, latencies)
+	}))
+}
+
+func (a Archive) insertEventRows(ctx context.Context, page []archivedEvent) error {
+	events := make([]Event, len(page))
+	for i, archived := range page {
+		events[i] = Event(archived)
+	}
+	rows, err := eventRows(events)
+	if err != nil {
+		return err
+	}
+	return database.Fault(a.db.Write(ctx, func(tx *gorm.DB) error {
+		stored, err := insertEvents(tx, rows)
+		if err == nil && len(stored) != len(page) {
+			err = errors.New("an event is there already")
+		}
+		return err
+	}))
+}
+
+// eventRow is a row of analytics_events as it is read.
+type eventRow struct {
+	ID           string `gorm:"primaryKey"`
+	TS           time.Time
+	UserID       *int64
+	Service      string
+	Action       string
+	RequestID    string
+	Provider     string
+	Model        string
+	Status       Status
+	LatencyMS    int64  `gorm:"column:latency_ms"`
+	TTFTMS       *int64 `gorm:"column:ttft_ms"`
+	InputTokens  int64
+	OutputTokens int64
+	InputBytes   int64
+	OutputBytes  int64
+	CostNanoUSD  int64 `gorm:"column:cost_nano_usd"`
+	Metadata     string
+}
+
+// TableName names the table.
+func (eventRow) TableName() string { return "analytics_events" }
+
+func (r eventRow) archived() (archivedEvent, error) {
+	var facts eventMetadata
+	if err := json.Unmarshal([]byte(r.Metadata), &facts); err != nil {
+		return archivedEvent{}, errors.New("the metadata of an event cannot be read")
+	}
+	return archivedEvent{
+		ID: r.ID, At: r.TS.UTC(), UserID: r.UserID, Service: r.Service, Action: r.Action, RequestID: r.RequestID,
+		Provider: r.Provider, Model: r.Model, Status: r.Status, LatencyMS: r.LatencyMS, TTFTMS: r.TTFTMS,
+		InputTokens: r.InputTokens, OutputTokens: r.OutputTokens, InputBytes: r.InputBytes, OutputBytes: r.OutputBytes,
+		CostNanoUSD: r.CostNanoUSD, HTTPStatus: facts.HTTPStatus, Code: facts.Code, ObjectID: facts.ObjectID, Estimated: facts.Estimated,
+	}, nil
+}
