@@ -16,11 +16,25 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
 	"llmhist/platform/ratelimit"
+	"llmhist/transfer"
 )
 
 // openDatabase opens the configured SQL engine and brings its schema up to
-// date, unless migrate is false.
-func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (db *database.DB, err error) {
+// date, unless migrate is false. It refuses one that a restore or a copy has not
+// finished to fill.
+func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (*database.DB, error) {
+	db, err := connectDatabase(ctx, cfg, logger, migrate)
+	if err != nil || !migrate {
+		return db, err
+	}
+	if err := transfer.Unfinished(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// connectDatabase is openDatabase for those who fill it.
+func connectDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (db *database.DB, err error) {
 	if dsn := cfg.PostgresDSN(); dsn != "" {
 		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
