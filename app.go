@@ -225,6 +225,9 @@ func (a *App) PublicURL() string {
 }
 
 func (a *App) openDataDirectory() (err error) {
+	if err := refuseHalfSwapped(a.config.Data.Dir); err != nil {
+		return err
+	}
 	if err := datadir.Create(a.config.Data.Dir); err != nil {
 		return err
 	}

@@ -15,11 +15,25 @@ import (
 	"llmhist/platform/blob"
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
+	"llmhist/transfer"
 )
 
 // openDatabase opens the configured SQL engine. Unless migrate is false its
-// schema is up to date then: it is brought there, or the error says how.
-func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (db *database.DB, err error) {
+// schema is up to date then: it is brought there, or the error says how. It
+// refuses one that a restore or a copy has not finished to fill.
+func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (*database.DB, error) {
+	db, err := connectDatabase(ctx, cfg, logger, migrate)
+	if err != nil || !migrate {
+		return db, err
+	}
+	if err := transfer.Unfinished(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// connectDatabase is openDatabase for those who fill it.
+func connectDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (db *database.DB, err error) {
 	if dsn := cfg.PostgresDSN(); dsn != "" {
 		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()

@@ -75,7 +75,8 @@ func commands() *cobra.Command {
 	load := func(cmd *cobra.Command) (config.Config, error) { return config.Load(file, cmd.Flags()) }
 	serve := serveCommand(load)
 	root.RunE, root.Version = serve.RunE, version
-	root.AddCommand(serve, migrateCommand(load), adminCommand(load), doctorCommand(load), checkCommand(load), healthcheckCommand(load), configCommand(load), versionCommand())
+	root.AddCommand(serve, migrateCommand(load), adminCommand(load), doctorCommand(load), checkCommand(load), healthcheckCommand(load), configCommand(load), versionCommand(),
+		backupCommand(load), restoreCommand(load), copyCommand(load))
 	return root
 }
 

@@ -26,8 +26,29 @@ const DefaultFile = "llmhist.yaml"
 // the environment over the file, the file over the defaults. An empty file
 // means DefaultFile if there is one. The error lists every fault and names the
 // key of each, never a value that may be secret.
-func Load(file string, flags *pflag.FlagSet) (Config, error) {
+func Load(file string, flags *pflag.FlagSet) (Config, error) { return load(file, flags, "") }
+
+// TargetPrefix begins the environment variables that apply to LoadTarget.
+const TargetPrefix = "TO_"
+
+// LoadTarget returns the configuration of another installation: that of file,
+// which must exist, with the environment variables that begin with TargetPrefix,
+// and no others, before it.
+func LoadTarget(file string) (Config, error) {
+	if file == "" {
+		return Config{}, errors.New("name the config file of the target")
+	}
+	c, err := load(file, nil, TargetPrefix)
+	if err != nil {
+		return Config{}, fmt.Errorf("the target: %w", err)
+	}
+	return c, nil
+}
+
+// load reads the environment variables that begin with prefix.
+func load(file string, flags *pflag.FlagSet, prefix string) (Config, error) {
 	v := viper.New()
+	v.SetEnvPrefix(strings.TrimSuffix(prefix, "_"))
 	v.SetEnvKeyReplacer(strings.NewReplacer(".", "_"))
 	v.AutomaticEnv()
 	walk(reflect.ValueOf(defaults()), "", func(key string, value reflect.Value) {
@@ -36,7 +57,7 @@ func Load(file string, flags *pflag.FlagSet) (Config, error) {
 	if err := readFile(v, file); err != nil {
 		return Config{}, err
 	}
-	if err := readSecretFiles(v); err != nil {
+	if err := readSecretFiles(v, prefix); err != nil {
 		return Config{}, err
 	}
 	if err := bindFlags(v, flags); err != nil {
@@ -88,19 +109,20 @@ func refuseUnknown(v *viper.Viper) error {
 
 // readSecretFiles lets every secret come from a file: DATABASE_PASSWORD_FILE
 // names the file that holds DATABASE_PASSWORD.
-func readSecretFiles(v *viper.Viper) error {
+func readSecretFiles(v *viper.Viper, prefix string) error {
 	var faults []error
 	walk(reflect.ValueOf(Config{}), "", func(key string, value reflect.Value) {
 		if value.Type() != reflect.TypeFor[logging.Secret]() {
 			return
 		}
-		name := EnvName(key) + "_FILE"
+		variable := prefix + EnvName(key)
+		name := variable + "_FILE"
 		path := os.Getenv(name)
 		if path == "" {
 			return
 		}
-		if os.Getenv(EnvName(key)) != "" {
-			faults = append(faults, fmt.Errorf("%s and %s are both set: keep one", EnvName(key), name))
+		if os.Getenv(variable) != "" {
+			faults = append(faults, fmt.Errorf("%s and %s are both set: keep one", variable, name))
 			return
 		}
 		data, err := os.ReadFile(path)

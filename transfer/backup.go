@@ -55,7 +55,7 @@ func Backup(ctx context.Context, p BackupParams) (result Result, err error) {
 			return Result{}, err
 		}
 	}
-	p.Progress.begin("writing")
+	p.Progress.Begin("writing")
 	m := archive.Manifest{
 		Product: "llmhist", Version: p.Version, Schema: p.Schema, CreatedAt: time.Now().UTC().Truncate(time.Second),
 		Engines: p.From.kinds(), Missing: x.missing,
@@ -76,7 +76,7 @@ func (x *objectExport) exportAll(ctx context.Context) error {
 	}
 	x.plan = archive.NewStage(planned)
 	defer x.plan.Close()
-	x.progress.begin("rows")
+	x.progress.Begin("rows")
 	if err := x.from.exportRows(ctx, countedRows{x.stage, x.progress}, x.plan); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (x *objectExport) exportAll(ctx context.Context) error {
 			return err
 		}
 	}
-	x.progress.begin("objects")
+	x.progress.Begin("objects")
 	return x.run(ctx)
 }
 

@@ -360,7 +360,7 @@ func restore(t testing.TB, reader *archive.Reader, to transfer.Engines) error {
 func restoreWith(ctx context.Context, t testing.TB, reader *archive.Reader, to transfer.Engines) error {
 	t.Helper()
 	return transfer.Restore(ctx, transfer.RestoreParams{
-		From: reader, To: to, Schema: schema(t, to.DB), Command: "llmhist restore X", Scratch: t.TempDir(), Progress: &transfer.Progress{},
+		From: reader, To: to, Schema: schema(t, to.DB), Command: "llmhist restore X", Scratch: t.TempDir(), Progress: &transfer.Progress{}, Key: func(string, []byte) error { return nil },
 	})
 }
 

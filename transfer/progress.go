@@ -25,4 +25,5 @@ func (p *Progress) Figures() Figures {
 	return Figures{phase, p.rows.Load(), p.objects.Load(), p.bytes.Load(), p.skipped.Load()}
 }
 
-func (p *Progress) begin(phase string) { p.phase.Store(phase) }
+// Begin says what is being done now.
+func (p *Progress) Begin(phase string) { p.phase.Store(phase) }

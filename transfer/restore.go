@@ -19,6 +19,8 @@ type RestoreParams struct {
 	Command  string // that repeats this restore
 	Scratch  string // directory for temporary files
 	Progress *Progress
+	// Key takes the secrets of the backup, before anything is served from it.
+	Key func(name string, data []byte) error
 }
 
 // CheckRestorable refuses a backup that a newer release made.
@@ -49,7 +51,7 @@ func Restore(ctx context.Context, p RestoreParams) error {
 	}
 	stage := archive.NewStage(p.Scratch)
 	defer stage.Close()
-	p.Progress.begin("objects")
+	p.Progress.Begin("objects")
 	if err := t.restoreObjects(ctx, p.From, stage, p.Scratch); err != nil {
 		return err
 	}
@@ -61,6 +63,9 @@ func Restore(ctx context.Context, p RestoreParams) error {
 	}
 	list := func() (*archive.Lines, error) { return stage.Lines(archive.ObjectStream) }
 	if err := t.compare(ctx, p.From.Manifest, list); err != nil {
+		return err
+	}
+	if err := p.From.Keys(ctx, p.Key); err != nil {
 		return err
 	}
 	return t.finish(ctx)

@@ -108,7 +108,7 @@ func (t *target) put(ctx context.Context, object archive.Object, content *archiv
 
 // importRows stores the documents, and then all rows in one transaction.
 func (t *target) importRows(ctx context.Context, rows rowSource) error {
-	t.progress.begin("rows")
+	t.progress.Begin("rows")
 	t.imported = archive.NewSums()
 	if err := t.importInto(ctx, t.engines.inDocuments(), rows); err != nil {
 		return err
@@ -151,7 +151,7 @@ func (t *target) importInto(ctx context.Context, keepers []keeper, rows rowSourc
 // imported, the manifest and the list of objects. What an earlier attempt left
 // and is not in the list is removed.
 func (t *target) compare(ctx context.Context, m archive.Manifest, list func() (*archive.Lines, error)) error {
-	t.progress.begin("comparing")
+	t.progress.Begin("comparing")
 	sums := archive.NewSums()
 	if err := t.engines.exportRows(ctx, sums, nil); err != nil {
 		return err

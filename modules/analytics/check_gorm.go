@@ -50,30 +50,9 @@ func (r *gormRepository) NextHour(ctx context.Context, from, until time.Time) (t
 	return next, next.Before(until), nil
 }
 
-// eventRow has the columns of an event that sums are made of.
-type eventRow struct {
-	ID           string    `gorm:"column:id"`
-	TS           time.Time `gorm:"column:ts"`
-	UserID       *int64
-	Service      string
-	Provider     string
-	Model        string
-	Status       string
-	LatencyMS    int64  `gorm:"column:latency_ms"`
-	TTFTMS       *int64 `gorm:"column:ttft_ms"`
-	InputTokens  int64
-	OutputTokens int64
-	InputBytes   int64
-	OutputBytes  int64
-	CostNanoUSD  int64 `gorm:"column:cost_nano_usd"`
-}
-
-// TableName names the table.
-func (eventRow) TableName() string { return "analytics_events" }
-
 func (row eventRow) event() Event {
 	return Event{
-		ID: row.ID, At: row.TS.UTC(), UserID: row.UserID, Service: row.Service, Provider: row.Provider, Model: row.Model, Status: Status(row.Status),
+		ID: row.ID, At: row.TS.UTC(), UserID: row.UserID, Service: row.Service, Provider: row.Provider, Model: row.Model, Status: row.Status,
 		LatencyMS: row.LatencyMS, TTFTMS: row.TTFTMS, InputTokens: row.InputTokens, OutputTokens: row.OutputTokens,
 		InputBytes: row.InputBytes, OutputBytes: row.OutputBytes, CostNanoUSD: row.CostNanoUSD,
 	}
