@@ -128,7 +128,7 @@ func (r *report) writeNotes(b *strings.Builder) {
 	fmt.Fprint(b, `
 ### How to read this
 
-- The aim: no page of a list takes more than twice as long as its first one, however long the list is. `+"`inside`"+` is 200 pages drawn from the middle half, `+"`deepest`"+` the last page; it was checked that the deepest page holds the oldest entry.
+- The aim: no page of a list takes more than twice as long as its first one, however long the list is. `+"`inside`"+` is `+fmt.Sprint(insidePages)+` pages drawn from the middle half, each asked for once before, `+"`deepest`"+` the last page; it was checked that the deepest page holds the oldest entry.
 - Pages are read over HTTP by one client, so that a latency is the work for one page: token, queries, JSON. First, inside and deepest take turns; each figure is the median of `+fmt.Sprint(r.options.runs)+` runs of `+r.options.duration.String()+`, inserts twice as long.
 - Inserts go over HTTP too, with everything a request does: for an image its objects, its rows and its history, for a chat an answer of the fake upstream. Two servers run side by side, one on the full store and one on a store that began empty, and take turns.
 - SQLite syncs every commit; PostgreSQL runs with fsync on, on this machine. Rows were put straight into the tables, in the order of time; PostgreSQL was then vacuumed, as its autovacuum does in time.
