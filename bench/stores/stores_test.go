@@ -120,8 +120,8 @@ func TestWhatIsMissingIsSaidAndTheRestIsReported(t *testing.T) {
 	if len(engines) != 2 || engines[0].missing != "" || !strings.Contains(engines[1].missing, "TEST_DATABASE_URL") {
 		t.Fatalf("%+v", engines)
 	}
-	result := []load.Result{{Elapsed: time.Second, Requests: 10, Latency: load.Summary{Count: 10, P50: time.Millisecond, P99: 2 * time.Millisecond}}}
-	slow := []load.Result{{Elapsed: time.Second, Requests: 10, Latency: load.Summary{Count: 10, P50: 3 * time.Millisecond, P99: 4 * time.Millisecond}}}
+	result := []load.Result{{Elapsed: time.Second, Requests: 10, Latency: load.Summary{Count: 10, P10: time.Millisecond, P50: time.Millisecond, P99: 2 * time.Millisecond}}}
+	slow := []load.Result{{Elapsed: time.Second, Requests: 10, Latency: load.Summary{Count: 10, P10: 2 * time.Millisecond, P50: 3 * time.Millisecond, P99: 4 * time.Millisecond}}}
 	r := report{options: o, began: time.Now(), streams: []streamed{{"directory, put", 200e6, rig.Memory{Base: 10 << 20, Peak: 12 << 20, Took: time.Second}}}}
 	r.skip(engines[1].missing)
 	r.engines = []measured{{engine: engines[0], content: planContent(o, 1),
@@ -130,7 +130,7 @@ func TestWhatIsMissingIsSaidAndTheRestIsReported(t *testing.T) {
 	text := r.markdown()
 	for _, want := range []string{
 		"Made by `bench/stores.sh --images 10000` on ", "| Not measured | PostgreSQL, because ",
-		"| `GET /image` | 1000 | 10 | 1.00 | 2.00 | 1.00 | 2.00 | 3.00 | 4.00 | 1.00 | 3.00 |\n",
+		"| `GET /image` | 1000 | 10 | 1.00 | 2.00 | 1.00 | 2.00 | 3.00 | 4.00 | 1.00 | 3.00 | 1.00, 2.00 |\n",
 		"| `POST /chat`, a new session | 10.0 (10.0–10.0) | 3.00 | 4.00 | 10.0 (10.0–10.0) | 1.00 | 2.00 | 1.00 | 3.00 |\n",
 		"| directory, put | 200 | 10.0 MiB | 12.0 MiB | 2.0 MiB | 0.0 MiB | 200 |\n",
 	} {
