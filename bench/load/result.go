@@ -53,8 +53,8 @@ type Usage struct {
 
 // Summary describes a set of durations. The zero value describes none.
 type Summary struct {
-	Count              int
-	P50, P90, P99, Max time.Duration
+	Count                   int
+	P10, P50, P90, P99, Max time.Duration
 }
 
 // Summarize sorts the durations and describes them.

@@ -49,7 +49,7 @@ func TestPercentileIsTheNearestRank(t *testing.T) {
 
 func TestSummarizeSortsFirst(t *testing.T) {
 	got := Summarize(milliseconds(5, 1, 4, 2, 3))
-	want := Summary{Count: 5, P50: 3 * time.Millisecond, P90: 5 * time.Millisecond, P99: 5 * time.Millisecond, Max: 5 * time.Millisecond}
+	want := Summary{Count: 5, P10: time.Millisecond, P50: 3 * time.Millisecond, P90: 5 * time.Millisecond, P99: 5 * time.Millisecond, Max: 5 * time.Millisecond}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

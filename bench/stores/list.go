@@ -53,14 +53,17 @@ func (l *list) page(number int) string {
 
 func (l *list) pages() int { return (l.total + l.size - 1) / l.size }
 
+// insidePages is how many pages stand for those between the ends of a list.
+const insidePages = 50
+
 // inside returns pages drawn from the middle half of the list.
-func (l *list) inside() []string {
+func (l *list) inside() []int {
 	random := rand.New(rand.NewPCG(5, 6))
-	paths := make([]string, 200)
-	for i := range paths {
-		paths[i] = l.page(1 + l.pages()/4 + random.IntN(max(1, l.pages()/2)))
+	numbers := make([]int, insidePages)
+	for i := range numbers {
+		numbers[i] = 1 + l.pages()/4 + random.IntN(max(1, l.pages()/2))
 	}
-	return paths
+	return numbers
 }
 
 // check makes sure that the deepest page is whole and ends with the oldest

@@ -90,19 +90,22 @@ const totalQuery = `SELECT CAST(COALESCE(SUM(images), 0) AS BIGINT) FROM image_c
 const afterBucket = "g"
 
 // placeQuery finds the fine bucket that holds the row at an offset, newest
-// first, by way of the coarse one.
+// first, by way of the coarse one. The fine ones are bounded by subqueries, not
+// by a join: PostgreSQL finds a range by its index only when its ends are single
+// values.
 const placeQuery = `
-WITH coarse AS (
+WITH coarse AS MATERIALIZED (
     SELECT bucket, passed, total FROM (
-        SELECT bucket, images, SUM(images) OVER (ORDER BY bucket DESC) - images AS passed, SUM(images) OVER () AS total
+        SELECT bucket, images, CAST(SUM(images) OVER (ORDER BY bucket DESC) AS BIGINT) - images AS passed,
+            CAST(SUM(images) OVER () AS BIGINT) AS total
         FROM image_counts WHERE scope = @scope
     ) AS sums WHERE passed <= @offset AND passed + images > @offset
 ), fine AS (
-    SELECT f.bucket, f.images, total, passed + SUM(f.images) OVER (ORDER BY f.bucket DESC) - f.images AS passed
-    FROM coarse JOIN image_counts_fine AS f
-    ON f.scope = @scope AND f.bucket > coarse.bucket AND f.bucket < coarse.bucket || '` + afterBucket + `'
+    SELECT bucket, images, CAST(SUM(images) OVER (ORDER BY bucket DESC) AS BIGINT) - images + (SELECT passed FROM coarse) AS passed
+    FROM image_counts_fine WHERE scope = @scope
+    AND bucket > (SELECT bucket FROM coarse) AND bucket < (SELECT bucket FROM coarse) || '` + afterBucket + `'
 )
-SELECT bucket, images, CAST(@offset - passed AS BIGINT) AS skip, CAST(total AS BIGINT) AS total
+SELECT bucket, images, @offset - passed AS skip, (SELECT total FROM coarse) AS total
 FROM fine WHERE passed <= @offset AND passed + images > @offset`
 
 // place is where a page begins.

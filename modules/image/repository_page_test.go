@@ -149,3 +149,28 @@ func TestAPageIsFoundWithoutReadingATable(t *testing.T) {
 		t.Errorf("plan %+v", plan)
 	}
 }
+
+// PostgreSQL, which plans by what a table holds, must find the few fine counts
+// of a page by their key among those of 90 days.
+func TestAPageIsFoundByTheKeyOfTheCountsOnPostgreSQL(t *testing.T) {
+	db := testkit.Postgres(t)
+	for _, statement := range []string{
+		`INSERT INTO image_counts_fine SELECT s, lpad(to_hex(27066368 + g), 7, '0'), 135 FROM generate_series(-1, 10) s, generate_series(0, 7400) g ORDER BY random()`,
+		`INSERT INTO image_counts SELECT scope, substr(bucket, 1, 5), SUM(images) FROM image_counts_fine GROUP BY 1, 2`,
+		`ANALYZE image_counts, image_counts_fine`,
+	} {
+		if _, err := db.Handle().ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	query := strings.NewReplacer("@scope", "CAST(-1 AS BIGINT)", "@offset", "CAST(500000 AS BIGINT)").Replace(placeQuery)
+	var plan []string
+	if err := db.Read(t.Context()).Raw("EXPLAIN " + query).Scan(&plan).Error; err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(plan, func(step string) bool {
+		return strings.Contains(step, "Index Cond") && strings.Contains(step, "bucket >") && strings.Contains(step, "bucket <")
+	}) {
+		t.Errorf("the plan is\n%s", strings.Join(plan, "\n"))
+	}
+}

@@ -2,10 +2,13 @@ package blob_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +108,45 @@ func TestSignedLinks(t *testing.T) {
 	clock.Advance(5 * time.Minute)
 	if status, _, _ := get(link.URL, ""); status != 403 {
 		t.Errorf("expired: %d", status)
+	}
+}
+
+func TestALargeDownloadStreamsInFlatMemory(t *testing.T) {
+	const size = 64 << 20
+	var base string
+	signer := blob.NewSigner(bytes.Repeat([]byte{1}, 32), func() string { return base }, 5*time.Minute, time.Now)
+	bucket, err := blob.OpenDirectory(t.TempDir(), "b", signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := testkit.Serve(t, func(router *web.Router) { blob.Mount(router, signer, bucket) })
+	if _, err := bucket.Put(t.Context(), key, noise(size), blob.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	link, err := bucket.SignedURL(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []int64{0, size / 2} {
+		request, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+link.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		response, err := server.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, response.Body)
+		if err = errors.Join(err, response.Body.Close()); err != nil || n != size-from {
+			t.Fatal(n, err)
+		}
+		runtime.ReadMemStats(&after)
+		// All that was ever allocated, by the server and the client.
+		if total := after.TotalAlloc - before.TotalAlloc; total > 4<<20 {
+			t.Errorf("%d MiB were allocated to serve %d MiB", total>>20, n>>20)
+		}
 	}
 }
