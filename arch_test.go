@@ -52,6 +52,11 @@ var importRules = []importRule{
 		reason:    "object stores are reached through blob.Bucket",
 	},
 	{
+		files:     allBut(under("platform/jobs/")),
+		forbidden: imports("github.com/riverqueue/"),
+		reason:    "periodic work is given to jobs.Runner",
+	},
+	{
 		files:     allBut(under("config/")),
 		forbidden: imports("github.com/spf13/viper"),
 		reason:    "config is the only reader of settings",
@@ -125,6 +130,7 @@ func TestImportRulesBite(t *testing.T) {
 		{"modules/chat/service.go", "gorm.io/gorm"},
 		{"modules/chat/repository_gorm.go", "go.mongodb.org/mongo-driver/v2/mongo"},
 		{"modules/image/service.go", "github.com/minio/minio-go/v7"},
+		{"background.go", "github.com/riverqueue/river"},
 		{"main.go", "github.com/spf13/viper"},
 		{"modules/chat/service.go", "github.com/labstack/echo/v4"},
 	} {
