@@ -126,7 +126,10 @@ func (r *Runner) start(ctx context.Context) bool {
 // elected.
 func periodic(job Job) *river.PeriodicJob {
 	insert := func() (river.JobArgs, *river.InsertOpts) {
-		return task{Name: job.Name}, &river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByPeriod: job.Every}}
+		return task{Name: job.Name}, &river.InsertOpts{
+			ScheduledAt: time.Now().Truncate(job.Every), // what lies ahead would wait for River to look again
+			UniqueOpts:  river.UniqueOpts{ByArgs: true, ByPeriod: job.Every},
+		}
 	}
 	return river.NewPeriodicJob(aligned(job.Every), insert, nil)
 }
@@ -135,12 +138,16 @@ func periodic(job Job) *river.PeriodicJob {
 // means the same periods. Those that passed while nobody ran are not caught up.
 type aligned time.Duration
 
-// Next returns the first multiple after t, or after now when t has passed.
+// early is by how much River may be early for a time.
+const early = 250 * time.Millisecond
+
+// Next returns a moment right after the first multiple after t, or after now
+// when t has passed.
 func (a aligned) Next(t time.Time) time.Time {
 	if now := time.Now(); now.After(t) {
 		t = now
 	}
-	return t.Truncate(time.Duration(a)).Add(time.Duration(a))
+	return t.Truncate(time.Duration(a)).Add(time.Duration(a) + early)
 }
 
 // task is what the queue keeps of a job.
