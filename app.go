@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"llmhist/config"
@@ -23,6 +24,7 @@ import (
 	"llmhist/platform/datadir"
 	"llmhist/platform/identity"
 	"llmhist/platform/instance"
+	"llmhist/platform/jobs"
 	"llmhist/platform/operations"
 	"llmhist/platform/ratelimit"
 	"llmhist/platform/uid"
@@ -52,6 +54,7 @@ type App struct {
 	speech    *speech.Module
 	analytics *analytics.Module
 	instance  *instance.Instance
+	jobs      *jobs.Runner
 
 	operations *operations.Module
 	handler    http.Handler
@@ -136,7 +139,8 @@ func (a *App) openModules(ctx context.Context) (err error) {
 		return err
 	}
 	a.onClose(func(context.Context) error { a.chat.Close(); return nil })
-	return nil
+	a.jobs, err = jobs.New(a.db, a.logger, a.background())
+	return err
 }
 
 // openFrontDoor makes one chain of middleware for every route, outermost first,
@@ -186,10 +190,11 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 		return err
 	}
 	ctx, end := context.WithCancel(ctx)
-	background := a.startBackground(ctx)
+	var background sync.WaitGroup
 	defer func() { end(); background.Wait() }() // also when serving ends by itself
 	a.operations.SetReady()
 	ready()
+	background.Go(func() { a.jobs.Run(ctx) })
 	stop := context.AfterFunc(ctx, func() {
 		a.operations.SetDraining()
 		a.logger.Info("stopping: open requests may finish", "at_most", web.DrainTime.String())

@@ -57,6 +57,11 @@ var importRules = []importRule{
 		reason:    "Redis holds limits and notices only, and nothing depends on its answer",
 	},
 	{
+		files:     allBut(under("platform/jobs/")),
+		forbidden: imports("github.com/riverqueue/"),
+		reason:    "periodic work is given to jobs.Runner",
+	},
+	{
 		files:     allBut(under("config/")),
 		forbidden: imports("github.com/spf13/viper"),
 		reason:    "config is the only reader of settings",
@@ -131,6 +136,7 @@ func TestImportRulesBite(t *testing.T) {
 		{"modules/chat/repository_gorm.go", "go.mongodb.org/mongo-driver/v2/mongo"},
 		{"modules/image/service.go", "github.com/minio/minio-go/v7"},
 		{"modules/auth/service.go", "github.com/redis/go-redis/v9"},
+		{"background.go", "github.com/riverqueue/river"},
 		{"main.go", "github.com/spf13/viper"},
 		{"modules/chat/service.go", "github.com/labstack/echo/v4"},
 	} {

@@ -2,25 +2,29 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
 	"time"
+
+	"llmhist/platform/jobs"
 )
 
-// reconcile finishes or fails what a crash interrupted.
+// reconcile finishes or fails what a crash interrupted, of this server's earlier
+// runs or of a server that is dead. One service's failure keeps no other waiting.
 func (a *App) reconcile(ctx context.Context) error {
+	var failed []error
 	for name, reconcile := range map[string]func(context.Context) (int, error){
 		"chat": a.chat.Reconcile, "image": a.image.Reconcile, "speech": a.speech.Reconcile,
 	} {
 		count, err := reconcile(ctx)
 		if err != nil {
-			return fmt.Errorf("finish interrupted %s requests: %w", name, err)
+			failed = append(failed, fmt.Errorf("finish interrupted %s requests: %w", name, err))
 		}
 		if count > 0 {
-			a.logger.Info("interrupted requests were settled", "service", name, "count", count)
+			a.logger.InfoContext(ctx, "interrupted requests were settled", "service", name, "count", count)
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (a *App) firstAdmin(ctx context.Context) error {
@@ -37,32 +41,14 @@ func (a *App) firstAdmin(ctx context.Context) error {
 	return nil
 }
 
-// sweepEvery is how often what has expired is removed.
-const sweepEvery = 5 * time.Minute
-
-// startBackground starts the work that goes on beside the requests. It ends
-// with ctx.
-func (a *App) startBackground(ctx context.Context) *sync.WaitGroup {
-	var group sync.WaitGroup
-	for name, sweep := range map[string]func(context.Context) error{
-		"accounts": a.auth.Sweep, "analytics": a.pruneEvents,
-	} {
-		group.Go(func() {
-			ticker := time.NewTicker(sweepEvery)
-			defer ticker.Stop()
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-ticker.C:
-				}
-				if err := sweep(ctx); err != nil && ctx.Err() == nil {
-					a.logger.Warn("sweep failed; it is tried again in five minutes", "of", name, "cause", err)
-				}
-			}
-		})
+// background is the work that goes on beside the requests, once over all servers
+// of a database. What runs every minute costs a look at an empty index.
+func (a *App) background() []jobs.Job {
+	return []jobs.Job{
+		{Name: "reconcile", Every: time.Minute, Timeout: 50 * time.Second, Run: a.reconcile},
+		{Name: "accounts", Every: 5 * time.Minute, Timeout: 4 * time.Minute, Run: a.auth.Sweep},
+		{Name: "events", Every: 5 * time.Minute, Timeout: 4 * time.Minute, Run: a.pruneEvents},
 	}
-	return &group
 }
 
 func (a *App) pruneEvents(ctx context.Context) error {

@@ -36,7 +36,7 @@ func (s *service) moment() time.Time { return s.now().UTC().Truncate(time.Millis
 
 // overdue is when no answer is under way any more, whoever has it and however
 // much the clocks of two machines differ.
-const overdue = time.Hour
+const overdue = 30 * time.Minute
 
 // abandoned is a chooser: it picks the answers that no living server works on.
 func (s *service) abandoned(ctx context.Context, list []unfinished) ([]string, error) {

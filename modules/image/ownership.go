@@ -21,7 +21,7 @@ const (
 	reinstateTime = takeOverTime + storeTime
 	// overdue is when no request is under way any more, whoever has it and
 	// however much the clocks of two machines differ.
-	overdue = time.Hour
+	overdue = 30 * time.Minute
 )
 
 func (s *service) atWork(id string) bool {
@@ -51,10 +51,16 @@ func (s *service) takeOver(ctx context.Context, image Image) error {
 	if err := s.repository.Claim(ctx, image, s.instance); err != nil {
 		return err
 	}
+	from := image.Instance
 	image.Instance = s.instance
 	err := s.resume(ctx, image)
 	if fault.Is(err, fault.NotFound) {
 		return s.deletedMeanwhile(ctx, image)
+	}
+	if err != nil { // whoever comes next need not wait for this server
+		giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+		defer cancel()
+		_ = s.repository.Claim(giving, image, from) // if not, it is overdue one day
 	}
 	return err
 }
