@@ -118,15 +118,13 @@ var codeOfConcern = map[string]string{
 }
 
 // during sends every request once, all at the same time, while concern is away.
-// What a busy machine adds is seen at the requests that need nothing.
-func (p *proxied) during(t *testing.T, concern, token string) {
+func (p *proxied) during(t *testing.T, concern, token string, trouble testkit.Fault) {
 	t.Helper()
 	var group sync.WaitGroup
-	var mu sync.Mutex
-	took, busy := map[string]time.Duration{}, time.Duration(0)
+	lateness := watchMachine(t)
 	for name, r := range p.requests() {
 		group.Go(func() {
-			answer, time := p.send(r, token)
+			answer, took := p.send(r, token)
 			status, code := r.want, ""
 			if slices.Contains(r.needs, concern) {
 				status, code = http.StatusServiceUnavailable, codeOfConcern[concern]
@@ -134,31 +132,44 @@ func (p *proxied) during(t *testing.T, concern, token string) {
 			if answer.status != status || answer.code() != code {
 				t.Errorf("%s: %d %s, want %d %s: %.200s", name, answer.status, answer.code(), status, code, answer.body)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			if took[name] = time; len(r.needs) == 0 {
-				busy = max(busy, time)
+			if took > toHear+lateness() {
+				t.Errorf("%s took %s, of which the machine was late %s", name, took, lateness())
 			}
 		})
 	}
-	group.Go(func() { p.readinessNames(t, concern) })
+	group.Go(func() { p.readinessNames(t, concern, trouble) })
 	group.Wait()
-	for name, time := range took {
-		if time > toHear+busy {
-			t.Errorf("%s took %s, and what needs nothing %s", name, time, busy)
+}
+
+// watchMachine returns how much later than asked for this process has been
+// woken since: what a machine that is busy with other things adds to every wait.
+func watchMachine(t *testing.T) (lateness func() time.Duration) {
+	t.Helper()
+	const nap = 10 * time.Millisecond
+	var late atomic.Int64
+	ctx, end := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			before := time.Now()
+			time.Sleep(nap) // what is measured
+			late.Add(int64(time.Since(before) - nap))
 		}
-	}
+	}()
+	t.Cleanup(func() { end(); <-done })
+	return func() time.Duration { return time.Duration(late.Load()) }
 }
 
 // readinessNames holds /readyz against what is away. Without Redis the server
-// is ready.
-func (p *proxied) readinessNames(t *testing.T, concern string) {
+// is ready. What merely drips may still answer the short question in time.
+func (p *proxied) readinessNames(t *testing.T, concern string, trouble testkit.Fault) {
 	t.Helper()
 	failed := map[string]bool{}
-	start := time.Now()
+	lateness, start := watchMachine(t), time.Now()
 	ready := p.do("GET", "/readyz", "", nil)
-	if took := time.Since(start); took > toHear {
-		t.Errorf("/readyz took %s", took)
+	if took := time.Since(start); took > toHear+lateness() {
+		t.Errorf("/readyz took %s, of which the machine was late %s", took, lateness())
 	}
 	for _, check := range list(ready.want(ready.status)["checks"]) {
 		if check["status"] != "ok" {
@@ -166,6 +177,9 @@ func (p *proxied) readinessNames(t *testing.T, concern string) {
 		}
 	}
 	want := map[string][]string{"database": {"database"}, "documents": {"documents"}, "objects": {"images", "speech"}}[concern]
+	if trouble == testkit.Drip && len(failed) < len(want) {
+		return
+	}
 	if got := slices.Sorted(maps.Keys(failed)); !slices.Equal(got, want) || (ready.status == 200) != (len(want) == 0) {
 		t.Errorf("/readyz is %d and names %v, want %v", ready.status, got, want)
 	}
@@ -212,7 +226,7 @@ func TestADependencyInTroubleIsNamedAndEverythingElseWorks(t *testing.T) {
 			t.Run(concern+" "+trouble.String(), func(t *testing.T) {
 				token := p.freshToken()
 				p.proxies[concern].Set(trouble)
-				p.during(t, concern, token)
+				p.during(t, concern, token, trouble)
 				p.proxies[concern].Set(testkit.Pass)
 				p.heals(t)
 			})
@@ -241,13 +255,17 @@ func TestAnOutageUnderLoadPilesNothingUp(t *testing.T) {
 	ctx, end := context.WithTimeout(t.Context(), length)
 	defer end()
 	var group sync.WaitGroup
-	var sent, most atomic.Int64
+	var sent, most, slowest atomic.Int64
+	lateness := watchMachine(t)
 	for range 24 {
 		group.Go(func() {
 			for ctx.Err() == nil {
 				for _, r := range p.requests() {
-					if _, took := p.send(r, token); took > toHear {
-						t.Errorf("%s %s took %s", r.method, r.path, took)
+					before := lateness()
+					if _, took := p.send(r, token); took > toHear+lateness()-before {
+						t.Errorf("%s %s took %s, of which the machine was late %s", r.method, r.path, took, lateness()-before)
+					} else {
+						slowest.Store(max(slowest.Load(), int64(took)))
 					}
 					sent.Add(1)
 					most.Store(max(most.Load(), int64(runtime.NumGoroutine())))
@@ -270,8 +288,8 @@ func TestAnOutageUnderLoadPilesNothingUp(t *testing.T) {
 	if noisy := noisyLines(p.log) - lines; noisy > 900 {
 		t.Errorf("%d warnings and errors in %s", noisy, length)
 	}
-	t.Logf("%d requests in %s, goroutines %d → at most %d, heap %d → %d KiB, %d warnings and errors",
-		sent.Load(), length, before.goroutines, most.Load(), before.heap>>10, during.heap>>10, noisyLines(p.log)-lines)
+	t.Logf("%d requests in %s, the slowest %s, goroutines %d → at most %d, heap %d → %d KiB, %d warnings and errors",
+		sent.Load(), length, time.Duration(slowest.Load()), before.goroutines, most.Load(), before.heap>>10, during.heap>>10, noisyLines(p.log)-lines)
 	for _, proxy := range p.proxies {
 		proxy.Set(testkit.Pass)
 	}
