@@ -35,7 +35,7 @@ func openDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, m
 // connectDatabase is openDatabase for those who fill it.
 func connectDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger, migrate bool) (db *database.DB, err error) {
 	if dsn := cfg.PostgresDSN(); dsn != "" {
-		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+		bounded, cancel := context.WithTimeout(ctx, 4*time.Second) // whoever starts it hears within 5 s
 		defer cancel()
 		db, err = database.OpenPostgres(bounded, dsn, logger)
 	} else {

@@ -17,13 +17,7 @@ import (
 // MongoDB's protocol, S3 and Redis, all empty.
 func largerEngines(t *testing.T) func(*config.Config) {
 	t.Helper()
-	redis := os.Getenv("TEST_REDIS_URL")
-	if redis == "" {
-		if requireAll() {
-			t.Fatal("TEST_REDIS_URL is not set, and LLMHIST_TEST_ALL requires Redis")
-		}
-		t.Skip("SKIPPED: no Redis; set TEST_REDIS_URL or use make test-all")
-	}
+	redis := redisURL(t)
 	postgres := testkit.PostgresURL(t)
 	mongo, name := testkit.MongoAddress(t)
 	images, speech := testkit.S3Options(t), testkit.S3Options(t)
@@ -34,6 +28,18 @@ func largerEngines(t *testing.T) func(*config.Config) {
 		c.S3.Bucket, c.S3.SpeechBucket = images.Bucket+"-i", speech.Bucket+"-s"
 		c.Redis = config.Redis{URL: logging.Secret(redis)}
 	}
+}
+
+func redisURL(t *testing.T) string {
+	t.Helper()
+	redis := os.Getenv("TEST_REDIS_URL")
+	if redis == "" {
+		if requireAll() {
+			t.Fatal("TEST_REDIS_URL is not set, and LLMHIST_TEST_ALL requires Redis")
+		}
+		t.Skip("SKIPPED: no Redis; set TEST_REDIS_URL or use make test-all")
+	}
+	return redis
 }
 
 func TestTheLargerEnginesKeepEverythingAcrossAStart(t *testing.T) {

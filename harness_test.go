@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"llmhist/config"
+	"llmhist/platform/logging"
 	"llmhist/platform/web"
 )
 
@@ -59,7 +59,11 @@ func bootIn(t *testing.T, dir string, adjust ...func(*config.Config)) *server {
 	}
 	log := &safeBuffer{}
 	ctx, cancel := context.WithCancel(context.Background())
-	app, err := Open(ctx, cfg, slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	logger, err := logging.New(log, "debug", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := Open(ctx, cfg, logger)
 	if err != nil {
 		cancel()
 		t.Fatal(err)

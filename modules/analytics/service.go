@@ -13,8 +13,9 @@ import (
 
 const (
 	// settleTime is how long a question waits for events that are not stored
-	// yet, so that callers see what they have just done.
-	settleTime = 5 * time.Second
+	// yet, so that callers see what they have just done. Where the storage hangs
+	// it adds to the time that the question itself takes to find that out.
+	settleTime = 600 * time.Millisecond
 	// topLimit is the length of the lists of models and users that are used most.
 	topLimit = 10
 )

@@ -43,6 +43,9 @@ func (r sqlUsers) FindUserByEmail(ctx context.Context, email string) (User, erro
 }
 
 func (r sqlUsers) ListUsers(ctx context.Context, query string, offset, limit int) ([]User, int64, error) {
+	if query != "" {
+		ctx = database.Allow(ctx, database.Search)
+	}
 	matching := func() *gorm.DB {
 		found := r.db.Read(ctx).Model(&userRow{})
 		if query == "" {

@@ -44,6 +44,7 @@ func (r *sqlRepository) List(ctx context.Context, scope Scope, query string, pag
 
 // search walks all rows in scope: a condition on text has no index.
 func (r *sqlRepository) search(ctx context.Context, scope Scope, query string, page web.Page) ([]Image, int64, error) {
+	ctx = database.Allow(ctx, database.Search)
 	matching := func() *gorm.DB { return r.matching(scoped(r.db.Read(ctx).Model(&imageRow{}), scope), query) }
 	var total int64
 	if err := matching().Count(&total).Error; err != nil {

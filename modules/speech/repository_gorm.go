@@ -72,6 +72,9 @@ func (r *gormRepository) List(ctx context.Context, filter Filter, limit, offset 
 
 // chosen begins a query for what filter chooses.
 func (r *gormRepository) chosen(ctx context.Context, filter Filter) *gorm.DB {
+	if filter.Text != "" {
+		ctx = database.Allow(ctx, database.Search)
+	}
 	query := r.db.Read(ctx).Model(&conversionRow{})
 	if !filter.Everyone {
 		query = query.Where("user_id = ?", filter.UserID)

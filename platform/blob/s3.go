@@ -32,7 +32,7 @@ type S3Options struct {
 	LinkLife  time.Duration // of signed links, up to 7 days; 0 = 5 minutes
 
 	// Timeout bounds a round trip with a small object: a store that is silent
-	// for so long does not answer. 0 = 2.25 s, which leaves room to tell the
+	// for so long does not answer. 0 = 2 s, which leaves room to tell the
 	// client within 3 s.
 	Timeout time.Duration
 	// Idle bounds the pauses while content of more than 1 MiB moves. 0 = 10 s.
@@ -114,7 +114,7 @@ func (o S3Options) withDefaults() S3Options {
 		o.LinkLife = 5 * time.Minute
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 2250 * time.Millisecond
+		o.Timeout = 2 * time.Second
 	}
 	if o.Idle == 0 {
 		o.Idle = 10 * time.Second

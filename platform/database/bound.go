@@ -14,10 +14,14 @@ import (
 
 // patience bounds one Read or Write, waiting for a connection included, so
 // that a request hears of a database that is down or hangs within 3 s.
-const patience = 2250 * time.Millisecond
+const patience = 2 * time.Second
 
 // errPatience is why work ends that took longer than patience.
 var errPatience = errors.New("the database did not answer in time")
+
+// Search is what a search through every row is Allowed: a million images take
+// SQLite 5 s.
+const Search = 20 * time.Second
 
 type longerKey struct{}
 

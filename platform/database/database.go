@@ -125,7 +125,7 @@ func openGORM(dialector gorm.Dialector, logger *slog.Logger) (*gorm.DB, error) {
 // Dialect returns which engine this is.
 func (db *DB) Dialect() Dialect { return db.dialect }
 
-// Read returns a handle for queries, which together may take 2.25 s; see Allow.
+// Read returns a handle for queries, which together may take 2 s; see Allow.
 // After that they fail with an Unavailable fault.
 func (db *DB) Read(ctx context.Context) *gorm.DB {
 	if db.whole {
@@ -143,7 +143,7 @@ func (db *DB) Read(ctx context.Context) *gorm.DB {
 
 // Write runs change in one transaction and returns when it is durable. When
 // change returns an error, or ctx ends first, nothing of it is kept. It may take
-// 2.25 s, waiting for the writer included; see Allow. After that it fails with
+// 2 s, waiting for the writer included; see Allow. After that it fails with
 // an Unavailable fault, and when the database was committing by then, nobody
 // knows whether the change was kept: it is never repeated. change must use only
 // the handle it is given.

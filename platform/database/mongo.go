@@ -27,7 +27,7 @@ const (
 	documentTimeout = patience
 	// documentConnect bounds one attempt to connect, and the search for a
 	// server that can be used.
-	documentConnect = 2 * time.Second
+	documentConnect = 1750 * time.Millisecond
 	// documentOpening bounds OpenMongo, and the making of one index.
 	documentOpening = 5 * time.Second
 	// documentPool is the most connections to one server. Further operations

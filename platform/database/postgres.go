@@ -5,22 +5,27 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 )
 
 const (
 	// postgresConnect bounds one attempt to connect, over all addresses.
-	postgresConnect = 2 * time.Second
+	postgresConnect = 1750 * time.Millisecond
 	// postgresPool is the most connections. Further work waits for one, as long
 	// as patience allows.
 	postgresPool = 16
+	// postgresMessage bounds one message of the server, such as a row. What is
+	// no PostgreSQL server may announce gigabytes.
+	postgresMessage = 64 << 20
 )
 
 // OpenPostgres opens the PostgreSQL database that dsn names, a URL or a
@@ -37,6 +42,11 @@ func OpenPostgres(ctx context.Context, dsn string, logger *slog.Logger) (*DB, er
 	settings.DialFunc = (&net.Dialer{Timeout: postgresConnect, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3,
 	}}).DialContext
+	settings.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		frontend := pgproto3.NewFrontend(r, w)
+		frontend.SetMaxBodyLen(postgresMessage)
+		return frontend
+	}
 	db := &DB{dialect: Postgres}
 	handle := sql.OpenDB(db.connector(settings))
 	handle.SetMaxOpenConns(postgresPool)

@@ -15,7 +15,8 @@ import (
 
 // New returns a logger that writes to w. level is debug, info, warn or error;
 // format is json, text, or "" for text on a terminal and JSON elsewhere. The id
-// of the request and of the user are added to every line of a request.
+// of the request and of the user are added to every line of a request. Of
+// warnings and errors of one kind at most 60 a minute are written.
 func New(w io.Writer, level, format string) (*slog.Logger, error) {
 	var threshold slog.Level
 	if err := threshold.UnmarshalText([]byte(level)); err != nil {
@@ -30,9 +31,9 @@ func New(w io.Writer, level, format string) (*slog.Logger, error) {
 	}
 	switch strings.ToLower(format) {
 	case "json":
-		return slog.New(contextHandler{slog.NewJSONHandler(w, options)}), nil
+		return slog.New(contextHandler{newFloodHandler(slog.NewJSONHandler(w, options))}), nil
 	case "text":
-		return slog.New(contextHandler{slog.NewTextHandler(w, options)}), nil
+		return slog.New(contextHandler{newFloodHandler(slog.NewTextHandler(w, options))}), nil
 	default:
 		return nil, fmt.Errorf("LOG_FORMAT must be json or text, not %q", format)
 	}

@@ -17,7 +17,7 @@ func (m *Module) Mount(router *web.Router) {
 		web.Route{Method: http.MethodGet, Path: "/readyz", Handler: web.Raw(m.readyz,
 			web.Returns[readyz](http.StatusOK, "", "Every dependency answers."),
 			web.Returns[readyz](http.StatusServiceUnavailable, "", "Starting, draining, or a dependency does not answer.")), Tag: tag,
-			Summary: "Requests can be served", Description: "Asks each dependency by name, at most 2 seconds each."},
+			Summary: "Requests can be served", Description: "Asks every dependency at once, by name, for at most 2 seconds."},
 		web.Route{Method: http.MethodGet, Path: "/metrics", Handler: web.Raw(m.metricsRaw,
 			web.Returns[[]byte](http.StatusOK, "text/plain", "Prometheus text format.")), Tag: tag, Errors: []int{401, 404},
 			Summary: "Metrics", Description: "Off unless METRICS_TOKEN is set; send it as a bearer token."},

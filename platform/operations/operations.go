@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +45,7 @@ const (
 
 // New returns the module. Metrics are served only to whoever knows the token;
 // an empty one switches them off. logError hears why a check failed: the answer
-// names the dependency but not the cause.
+// names the dependency but not the cause. It may be called concurrently.
 func New(version string, token logging.Secret, metrics *Metrics, logError func(context.Context, string, error), checks ...Check) *Module {
 	m := &Module{version: version, token: token, metrics: metrics, checks: checks, logError: logError}
 	m.state.Store(starting)
@@ -85,24 +86,34 @@ func (m *Module) healthz(context.Context, struct{}) (healthz, error) {
 	return healthz{Status: "ok", Version: m.version}, nil
 }
 
+// ready asks all dependencies at once, so that several that hang take no longer
+// than one.
 func (m *Module) ready(ctx context.Context) readyz {
-	answer := readyz{Version: m.version, Checks: []checkResult{}}
+	answer := readyz{Version: m.version, Checks: make([]checkResult, len(m.checks))}
 	answer.Status, _ = m.state.Load().(string)
-	for _, check := range m.checks {
-		bounded, cancel := context.WithTimeout(ctx, checkDeadline)
-		err := check.Ask(bounded)
-		cancel()
-		result := checkResult{Name: check.Name, Status: "ok"}
-		if err != nil {
-			m.logError(ctx, check.Name, err)
-			result.Status, result.Detail = "failed", "does not answer"
-			if answer.Status == serving {
-				answer.Status = "degraded"
-			}
+	var group sync.WaitGroup
+	for i, check := range m.checks {
+		group.Go(func() { answer.Checks[i] = m.ask(ctx, check) })
+	}
+	group.Wait()
+	for _, result := range answer.Checks {
+		if result.Status != checkOK && answer.Status == serving {
+			answer.Status = "degraded"
 		}
-		answer.Checks = append(answer.Checks, result)
 	}
 	return answer
+}
+
+const checkOK = "ok"
+
+func (m *Module) ask(ctx context.Context, check Check) checkResult {
+	bounded, cancel := context.WithTimeout(ctx, checkDeadline)
+	defer cancel()
+	if err := check.Ask(bounded); err != nil {
+		m.logError(ctx, check.Name, err)
+		return checkResult{Name: check.Name, Status: "failed", Detail: "does not answer"}
+	}
+	return checkResult{Name: check.Name, Status: checkOK}
 }
 
 func (m *Module) guardMetrics(r *http.Request) error {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"llmhist/platform/logging"
 	"llmhist/platform/operations"
@@ -75,6 +76,23 @@ func TestReadinessFollowsTheProcessAndItsDependencies(t *testing.T) {
 	expect(200, "ready")
 	r.module.SetDraining()
 	expect(503, "draining")
+}
+
+func TestDependenciesThatHangAreAskedAtOnce(t *testing.T) {
+	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	var checks []operations.Check
+	for _, name := range []string{"one", "two", "three", "four"} {
+		checks = append(checks, operations.Check{Name: name, Ask: hang})
+	}
+	module := operations.New("v1", "", operations.NewMetrics(), func(context.Context, string, error) {}, checks...)
+	e := web.NewEcho(testkit.Logger(), nil)
+	module.Mount(web.NewRouter(e))
+	module.SetReady()
+	recorder, start := httptest.NewRecorder(), time.Now()
+	e.ServeHTTP(recorder, httptest.NewRequest("GET", "/readyz", nil))
+	if took := time.Since(start); took > 3*time.Second || recorder.Code != 503 || strings.Count(recorder.Body.String(), "does not answer") != 4 {
+		t.Errorf("after %s: %d %s", took, recorder.Code, recorder.Body)
+	}
 }
 
 func TestMetricsHaveNoLabelThatAClientChooses(t *testing.T) {

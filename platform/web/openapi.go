@@ -211,6 +211,12 @@ func errorStatuses(route *Route) []int {
 	if route.Access != Public {
 		set[http.StatusUnauthorized] = true
 	}
+	if route.Access != Public || route.Method != http.MethodGet { // what they stand on may be away, or full
+		set[http.StatusServiceUnavailable] = true
+	}
+	if route.Method != http.MethodGet {
+		set[http.StatusInsufficientStorage] = true
+	}
 	if route.Access == AdminOnly {
 		set[http.StatusForbidden] = true
 	}
