@@ -150,6 +150,7 @@ func TestEveryFaultIsNamedAndNoSecretIsShown(t *testing.T) {
 		"a public address of no store": {"", map[string]string{"S3_PUBLIC_URL": "http://h"}, []string{"S3_PUBLIC_URL", "S3_ENDPOINT"}},
 		"documents without a name":     {"mongo:\n  db_name: ''\n", map[string]string{"MONGO_URI": "mongodb://u:hidden@h"}, []string{"MONGO_DB_NAME"}},
 		"placeholders of secrets":      {"openai:\n  api_key: '***'\nchat:\n  upstreams:\n    - {name: x, base_url: 'http://h/v1', default_model: m, api_key: '***'}\n", nil, []string{"OPENAI_API_KEY is ***", "CHAT_UPSTREAMS is ***"}},
+		"an unknown way to migrate":    {"", map[string]string{"DATABASE_MIGRATE": "never"}, []string{"DATABASE_MIGRATE", "auto or manual"}},
 		"the wrong dialect":            {"", map[string]string{"DATABASE_URL": "mysql://u:hidden@h/d"}, []string{"DATABASE_URL", "postgres://"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func Open(ctx context.Context, address logging.Secret) (*redis.Client, error) {
 	}
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = 2*time.Second, Deadline, Deadline
 	options.PoolTimeout, options.MaxRetries = Deadline, -1
-	options.ContextTimeoutEnabled = true
+	options.ContextTimeoutEnabled, options.DialerRetries = true, 1 // whoever can wait tries again by itself
 	client := redis.NewClient(options)
 	bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
