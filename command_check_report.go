@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -96,7 +97,7 @@ func (r checkResult) writeText(out io.Writer) error {
 func sayFinding(f check.Finding) string {
 	what := f.Service
 	for _, part := range []string{f.ID, f.Key} {
-		if part != "" {
+		if part != "" && (part == f.Key || !strings.Contains(f.Key, part)) { // most keys name the id
 			what += " " + part
 		}
 	}
@@ -122,13 +123,13 @@ func (r checkResult) conclusion() string {
 	case r.Found == 0:
 		return "No difference was found."
 	case r.Left == 0:
-		return fmt.Sprintf("%d differences were found, and all were repaired.", r.Found)
+		return fmt.Sprintf("Found: %d, all of them repaired.", r.Found)
 	case r.Repair:
-		return fmt.Sprintf("%d differences were found, %d repaired. The other %d are described above: follow what each says, and check again.", r.Found, r.Repaired, r.Left)
+		return fmt.Sprintf("Found: %d, repaired: %d, left: %d. Follow what each line says of what is left, and check again.", r.Found, r.Repaired, r.Left)
 	case mendable == 0:
-		return fmt.Sprintf("%d differences were found. None can be repaired from what is stored: follow what each says, and check again.", r.Found)
+		return fmt.Sprintf("Found: %d. None can be repaired from what is stored: follow what each line says, and check again.", r.Found)
 	default:
-		return fmt.Sprintf("%d differences were found. Back up, stop the server, and run llmhist check --repair to mend what can be mended.", r.Found)
+		return fmt.Sprintf("Found: %d. Back up, stop the server, and run llmhist check --repair to mend what can be mended.", r.Found)
 	}
 }
 

@@ -25,7 +25,8 @@ func main() {
 }
 
 // run executes one command and returns the exit code: 0 when it did what was
-// asked, 1 when it failed, 2 for a doctor's warning.
+// asked, 1 when it failed, 2 for a doctor's warning and for a check that could
+// not be made.
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -45,3 +45,11 @@ func TestIDsOfOneMillisecondDiffer(t *testing.T) {
 		t.Fatalf("%d distinct ids of 10000", len(seen))
 	}
 }
+
+func TestABoundPartsTheIDsBeforeATimeFromTheOthers(t *testing.T) {
+	at := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	before, after := New(at.Add(-time.Millisecond)), New(at)
+	if bound := Bound(at); before >= bound || after <= bound {
+		t.Errorf("%s does not part %s from %s", bound, before, after)
+	}
+}
