@@ -160,6 +160,7 @@ func (f *fixture) images(t testing.TB) {
 		}
 		switch status {
 		case "completed":
+			r["style"] = "pixel"
 			media := bytes.Repeat([]byte{byte(n), 0x89, 'P'}, 100_000*(n%3)+n)
 			content := archive.BytesContent(media)
 			r["seed"], r["s3_key"], r["width"], r["height"] = int64(1)<<53+int64(n), history.MediaKey(id, "image/original.png"), 64, 64
@@ -222,7 +223,7 @@ func (f *fixture) chats() {
 	for n := range 9 {
 		id, exchanges := uid.New(at(n)), n%4 // some are empty
 		session := row{
-			"id": id, "user_id": n%3 + 1, "title": awkward, "system": awkward, "model": "", "last_model": "local/guide", "last_position": 2*exchanges + 4,
+			"id": id, "user_id": n%3 + 1, "title": awkward, "system": awkward, "model": [2]string{"", "local/guide"}[n%2], "last_model": "local/guide", "last_position": 2*exchanges + 4,
 			"message_count": 2 * exchanges, "input_tokens": 0, "output_tokens": 0, "estimated": exchanges == 3, "created_at": at(n), "updated_at": at(n + 1),
 		}
 		for k := range exchanges {

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -197,7 +198,7 @@ func (r *Reader) scan(ctx context.Context, visit func(name string, size int64, c
 	if r.zipped {
 		zip, err := gzip.NewReader(bufio.NewReaderSize(withContext(ctx, file), 1<<20))
 		if err != nil {
-			return errors.New("it is not a gzip file")
+			return cmp.Or(ctx.Err(), errors.New("it is not a gzip file"))
 		}
 		source = zip
 	}
