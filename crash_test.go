@@ -170,8 +170,8 @@ func finishCrash(t *testing.T, r *crash.Run) {
 		t.Error(err)
 	}
 	t.Log(r.Report())
-	for _, violation := range r.Violations() {
-		t.Error(violation)
+	if n := len(r.Violations()); n > 0 {
+		t.Errorf("%d violations", n)
 	}
 }
 
