@@ -30,8 +30,7 @@ func (r *Run) EngineCycle(engine *Engine) (time.Duration, error) {
 	if err != nil {
 		r.violate("after %s was killed and started: %v", engine.Name, err)
 	}
-	until := time.Now().Add(recoveryTime)
-	r.field.back(until)
+	r.field.back(time.Now().Add(recoveryTime))
 	time.Sleep(300 * time.Millisecond) // requests afterwards
 	r.field.going.Store(false)
 	wait()
@@ -43,7 +42,7 @@ func (r *Run) EngineCycle(engine *Engine) (time.Duration, error) {
 	}
 	list := r.field.book.newest(newestFacts)
 	r.verified += len(list)
-	hold(r.client(), list, until, r.violate)
+	hold(r.client(), list, r.violate)
 	r.explain(before)
 	r.options.Log("cycle %d: %s was away, ready again %s after it was back; the slowest answer took %s (%s)",
 		r.cycles, engine.Name, took.Round(time.Millisecond), r.slowest.Round(time.Millisecond), r.slowestAt)
