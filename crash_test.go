@@ -169,9 +169,14 @@ func finishCrash(t *testing.T, r *crash.Run) {
 	if err := r.Finish(); err != nil {
 		t.Error(err)
 	}
+	reportCrash(t, r)
+}
+
+func reportCrash(t *testing.T, r *crash.Run) {
+	t.Helper()
 	t.Log(r.Report())
-	for _, violation := range r.Violations() {
-		t.Error(violation)
+	if n := len(r.Violations()); n > 0 {
+		t.Errorf("%d violations", n)
 	}
 }
 
@@ -290,4 +295,36 @@ func TestAStartThatCannotWorkSaysWhy(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestACopyMadeUnderLoadHasEverythingAcknowledgedBefore(t *testing.T) {
+	copies := 1
+	if requireAll() {
+		copies = 5
+	}
+	for range copies {
+		r := openCrash(t, nil, 0)
+		if err := r.KillCycle(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.CopyAndLook(filepath.Join(t.TempDir(), "copy")); err != nil {
+			t.Fatal(err)
+		}
+		reportCrash(t, r)
+	}
+}
+
+func TestWhatALeavingClientSawIsTheBeginningOfWhatIsKept(t *testing.T) {
+	leavers := 20
+	if requireAll() {
+		leavers = 300
+	}
+	r := openCrash(t, nil, 0)
+	if err := r.LeaveStreams(leavers, time.Minute); err != nil {
+		t.Error(err)
+	}
+	if n := r.Acknowledged("left stream"); n < leavers {
+		t.Errorf("only %d clients left", n)
+	}
+	reportCrash(t, r)
 }

@@ -110,15 +110,14 @@ func (b *book) totals() map[string]int {
 const verifiers = 8
 
 // hold verifies facts against a running server and tells of each that does not
-// hold. An engine that has just come back may refuse a few requests more: until
-// patientUntil what is unavailable is asked again.
-func hold(c *client, facts []*fact, patientUntil time.Time, violate func(format string, args ...any)) {
+// hold.
+func hold(c *client, facts []*fact, violate func(format string, args ...any)) {
 	work := make(chan *fact)
 	var group sync.WaitGroup
 	for range verifiers {
 		group.Go(func() {
 			for f := range work {
-				if err := verifyPatiently(c, f, patientUntil); err != nil {
+				if err := patiently(func() error { return f.verify(c) }); err != nil {
 					violate("acknowledged %s does not hold: %v", f.what, err)
 				}
 			}
@@ -131,13 +130,15 @@ func hold(c *client, facts []*fact, patientUntil time.Time, violate func(format 
 	group.Wait()
 }
 
-func verifyPatiently(c *client, f *fact, until time.Time) error {
-	for {
-		err := f.verify(c)
+// patiently looks again while the answer is that something is unavailable: an
+// engine that has just come back, or a machine with too much to do, loses
+// nothing by that.
+func patiently(look func() error) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		err := look()
 		var odd *unexpected
-		if err == nil || !errors.As(err, &odd) || !odd.got.unavailable() || time.Now().After(until) {
+		if err == nil || !errors.As(err, &odd) || !odd.got.unavailable() || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }

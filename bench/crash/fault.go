@@ -14,6 +14,7 @@ func (r *Run) EngineCycle(engine *Engine) (time.Duration, error) {
 	r.cycles++
 	r.moments[engine.Name+" killed"]++
 	r.slowest = 0
+	before := len(r.Violations())
 	wait := r.load()
 	r.untilAMoment()
 	r.field.away()
@@ -29,8 +30,7 @@ func (r *Run) EngineCycle(engine *Engine) (time.Duration, error) {
 	if err != nil {
 		r.violate("after %s was killed and started: %v", engine.Name, err)
 	}
-	until := time.Now().Add(recoveryTime)
-	r.field.back(until)
+	r.field.back(time.Now().Add(recoveryTime))
 	time.Sleep(300 * time.Millisecond) // requests afterwards
 	r.field.going.Store(false)
 	wait()
@@ -42,10 +42,19 @@ func (r *Run) EngineCycle(engine *Engine) (time.Duration, error) {
 	}
 	list := r.field.book.newest(newestFacts)
 	r.verified += len(list)
-	hold(r.client(), list, until, r.violate)
+	hold(r.client(), list, r.violate)
+	r.explain(before)
 	r.options.Log("cycle %d: %s was away, ready again %s after it was back; the slowest answer took %s (%s)",
 		r.cycles, engine.Name, took.Round(time.Millisecond), r.slowest.Round(time.Millisecond), r.slowestAt)
 	return took, nil
+}
+
+// explain shows the end of the server's log when there are more violations than
+// before.
+func (r *Run) explain(before int) {
+	if len(r.Violations()) > before {
+		r.options.Log("the server's log ends with:\n%s", r.process.Log())
+	}
 }
 
 // RestartAndLook starts the server anew and verifies everything: one start is

@@ -7,6 +7,7 @@ package crash
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -113,21 +114,28 @@ func (p *Process) Ended() bool {
 	}
 }
 
-// Log returns the end of what the process wrote to its log.
+// Log returns the first errors and the end of what the process wrote to its log.
 func (p *Process) Log() string { return p.output.String() }
 
 // maxTail bounds what is kept of a log.
 const maxTail = 16 << 10
 
-// tail keeps the end of what is written to it.
+// maxErrors bounds how many lines of level error are kept besides.
+const maxErrors = 20
+
+// tail keeps the end of what is written to it, and the first errors.
 type tail struct {
-	mu   sync.Mutex
-	data []byte
+	mu     sync.Mutex
+	data   []byte
+	errors []string
 }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.errors) < maxErrors && bytes.Contains(p, []byte(`"level":"ERROR"`)) {
+		t.errors = append(t.errors, string(p))
+	}
 	t.data = append(t.data, p...)
 	if len(t.data) > maxTail {
 		t.data = append([]byte(nil), t.data[len(t.data)-maxTail:]...)
@@ -138,7 +146,7 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return string(t.data)
+	return strings.Join(t.errors, "") + "…\n" + string(t.data)
 }
 
 // checkData runs "check" of the binary, where it has that command, and returns

@@ -22,7 +22,8 @@ var Kinds = []string{
 func (r *Run) Report() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%d cycles; ended: %s\n", r.cycles, listed(r.moments))
-	fmt.Fprintf(&text, "acknowledged: %s; %d requests without an answer\n", listed(r.field.book.totals()), r.field.unsure.Load())
+	fmt.Fprintf(&text, "acknowledged: %s\n", listed(r.field.book.totals()))
+	fmt.Fprintf(&text, "not acknowledged: %d requests, %d of them refused with 503 while no engine was away\n", r.field.unsure.Load(), r.field.slow.Load())
 	fmt.Fprintf(&text, "verified: %d times a fact; starts took %s (median) to %s\n", r.verified, r.start50(), slices.Max(r.starts).Round(time.Millisecond))
 	if r.checked {
 		text.WriteString("llmhist check ran at the end\n")

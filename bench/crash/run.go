@@ -71,7 +71,7 @@ func Open(options Options) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{options: options, upstream: provider, moments: map[string]int{}}
-	r.field = &field{book: newBook(), violate: r.violate}
+	r.field = &field{book: newBook(), violate: r.violate, remote: options.Larger != nil}
 	r.env, err = r.configuration()
 	if err == nil {
 		err = r.start()
@@ -293,27 +293,26 @@ func (r *Run) look() {
 	}
 	list := r.field.book.newest(newestFacts)
 	r.verified += len(list)
-	hold(r.client(), list, time.Time{}, r.violate)
+	hold(r.client(), list, r.violate)
 }
 
 // lookAtAll verifies everything that was acknowledged, and that nothing is half
 // visible. The server was started after the last fault, and nobody writes.
 func (r *Run) lookAtAll() {
-	if err := r.field.nothingHalf(r.client(), pictures, r.bucket("llmhist-image-dev")); err != nil {
-		r.violate("%v", err)
-	}
-	if err := r.field.nothingHalf(r.client(), sounds, r.bucket("llmhist-speech-dev")); err != nil {
-		r.violate("%v", err)
-	}
-	for _, a := range r.chatters {
-		if err := r.field.chatsEnded(r.client(), a); err != nil {
+	look := func(at func() error) {
+		if err := patiently(at); err != nil {
 			r.violate("%v", err)
 		}
+	}
+	look(func() error { return r.field.nothingHalf(r.client(), pictures, r.bucket("llmhist-image-dev")) })
+	look(func() error { return r.field.nothingHalf(r.client(), sounds, r.bucket("llmhist-speech-dev")) })
+	for _, a := range r.chatters {
+		look(func() error { return r.field.chatsEnded(r.client(), a) })
 	}
 	_ = r.field.book.newest(0)
 	list := r.field.book.all()
 	r.verified += len(list)
-	hold(r.client(), list, time.Time{}, r.violate)
+	hold(r.client(), list, r.violate)
 	r.options.Log("cycle %d: all of %d facts looked at, %d violations", r.cycles, len(list), len(r.Violations()))
 }
 

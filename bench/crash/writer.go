@@ -12,6 +12,7 @@ import (
 type field struct {
 	book    *book
 	violate func(format string, args ...any)
+	remote  bool // the engines are processes of their own, which may be slow
 	strict  bool // no server is killed: an answer that was begun is never interrupted
 
 	client atomic.Pointer[client] // of the server's current start
@@ -22,6 +23,7 @@ type field struct {
 
 	admin   string // access token of the administrator
 	unsure  atomic.Int64
+	slow    atomic.Int64 // refused with 503 while nothing was away
 	serial  atomic.Int64
 	closing ids // numbers of the accounts whose deletion was begun
 }
@@ -60,6 +62,8 @@ func (f *field) judge(what string, began time.Time, got answer, want ...int) out
 		return done
 	case got.err != nil && f.dying.Load():
 	case got.unavailable() && f.faulty(began):
+	case got.unavailable() && f.remote: // honest, and nothing is lost by it; told in the report
+		f.slow.Add(1)
 	default:
 		f.violate("%s: %s", what, got)
 	}

@@ -155,6 +155,7 @@ type brittle struct {
 	blob.Bucket
 	mu   sync.Mutex
 	fail string // part of "operation key"; "" = never
+	once bool   // only the next time
 
 	onAppend func() // runs instead of an append, which fails
 }
@@ -164,13 +165,22 @@ var errBroken = fault.New(fault.Unavailable, "storage_unavailable", "The data di
 func (b *brittle) breakAt(what string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.fail = what
+	b.fail, b.once = what, false
+}
+
+func (b *brittle) breakOnceAt(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fail, b.once = what, true
 }
 
 func (b *brittle) check(operation, key string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != "" && strings.Contains(operation+" "+key, b.fail) {
+		if b.once {
+			b.fail = ""
+		}
 		return errBroken
 	}
 	return nil

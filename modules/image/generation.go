@@ -10,6 +10,7 @@ import (
 
 	"llmhist/platform/blob"
 	"llmhist/platform/fault"
+	"llmhist/platform/history"
 	"llmhist/platform/usage"
 )
 
@@ -149,11 +150,14 @@ func (s *service) giveUp(ctx context.Context, image Image, made making, cause er
 	return withID(cause, image.ID)
 }
 
-// settle stores an outcome without a picture: no media, a record, an index
-// line, the row. It may be repeated.
+// settle stores an outcome without a picture: no media, the input if it is
+// missing, a record, an index line, the row. It may be repeated.
 func (s *service) settle(ctx context.Context, image Image, made making) error {
 	image.Key, image.Media = "", Media{}
 	if err := s.ledger.Bucket().Delete(ctx, image.key()); err != nil {
+		return err
+	}
+	if err := s.ensureInput(ctx, image); err != nil {
 		return err
 	}
 	if err := s.ledger.WriteRecord(ctx, image.ID, recordOf(image, made)); err != nil {
@@ -163,6 +167,16 @@ func (s *service) settle(ctx context.Context, image Image, made making) error {
 		return err
 	}
 	return s.repository.Finish(ctx, image)
+}
+
+// ensureInput stores the parameters of an image that has none stored: the store
+// was away when the request came, or the process was stopped right after the row.
+func (s *service) ensureInput(ctx context.Context, image Image) error {
+	_, err := s.ledger.Bucket().Stat(ctx, history.InputKey(image.ID))
+	if fault.Is(err, fault.NotFound) {
+		return s.ledger.WriteInput(ctx, image.ID, inputOf(image, ""))
+	}
+	return err
 }
 
 // deletedMeanwhile removes what was written for an image whose row was deleted

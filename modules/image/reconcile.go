@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"llmhist/platform/fault"
-	"llmhist/platform/history"
 )
 
 const reconcileBatch = 100
@@ -97,13 +96,6 @@ func (s *service) outcome(ctx context.Context, image Image) (Record, error) {
 }
 
 func (s *service) interrupted(ctx context.Context, image Image) error {
-	_, err := s.ledger.Bucket().Stat(ctx, history.InputKey(image.ID))
-	if fault.Is(err, fault.NotFound) {
-		err = s.ledger.WriteInput(ctx, image.ID, inputOf(image, ""))
-	}
-	if err != nil {
-		return err
-	}
 	image.Status = StatusFailed
 	image.Failure = Failure{Code: codeInterrupted, Detail: "The server stopped while the image was being made. Ask for it again."}
 	image.FinishedAt = s.now().UTC().Truncate(time.Millisecond)

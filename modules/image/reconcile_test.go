@@ -199,7 +199,7 @@ func TestStorageThatFailsHalfWay(t *testing.T) {
 		asked  int32
 		status int
 	}{
-		"before the provider": {"put requests/2026/11/23/*/input.json", StatusFailed, StatusFailed, "storage_unavailable", 0, 503},
+		"before the provider": {"put requests/2026/11/23/*/input.json", StatusProcessing, StatusFailed, "interrupted", 0, 503},
 		"at the picture":      {"original.png", StatusProcessing, StatusFailed, "interrupted", 1, 503},
 		"at putting it only":  {"put requests/2026/11/23/*/image/original.png", StatusFailed, StatusFailed, "storage_unavailable", 1, 503},
 		"at the record":       {"record.json", StatusProcessing, StatusFailed, "interrupted", 1, 503},
@@ -229,6 +229,19 @@ func TestStorageThatFailsHalfWay(t *testing.T) {
 				t.Errorf("lines %v, objects %v", lines, f.objects(""))
 			}
 		})
+	}
+}
+
+func TestAStoreThatIsBackForTheRecordGetsTheInputToo(t *testing.T) {
+	f := start(t, Config{})
+	f.bucket.breakOnceAt("input.json")
+	answer := f.do("POST", "/image/generate", testkit.User(1), `{"prompt":"a red barn","size":"64x64"}`)
+	id, _ := answer.JSON(t)["id"].(string)
+	if answer.Status != 503 || f.row(id).Status != StatusFailed || f.record(id).Status != StatusFailed {
+		t.Fatalf("%d %s, row %+v", answer.Status, answer.Body, f.row(id))
+	}
+	if input := string(f.read(history.InputKey(id))); !strings.Contains(input, "a red barn") {
+		t.Errorf("input %q", input)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"llmhist/platform/audio"
 	"llmhist/platform/blob"
 	"llmhist/platform/fault"
+	"llmhist/platform/history"
 	"llmhist/platform/outbound"
 	"llmhist/platform/usage"
 	"llmhist/platform/web"
@@ -173,11 +174,14 @@ func (s *service) giveUp(ctx context.Context, c Conversion, cause error) error {
 	return failed.With("id", c.ID)
 }
 
-// settle stores an outcome without speech: no sound, a record, an index line,
-// the row. It may be repeated.
+// settle stores an outcome without speech: no sound, the input if it is missing,
+// a record, an index line, the row. It may be repeated.
 func (s *service) settle(ctx context.Context, c Conversion) error {
 	c.Duration, c.Size = 0, 0
 	if err := s.deleteMedia(ctx, c.ID); err != nil {
+		return err
+	}
+	if err := s.ensureInput(ctx, c); err != nil {
 		return err
 	}
 	if err := s.ledger.WriteRecord(ctx, c.ID, recordOf(c, "")); err != nil {
@@ -187,6 +191,17 @@ func (s *service) settle(ctx context.Context, c Conversion) error {
 		return err
 	}
 	return s.repository.Finish(ctx, c)
+}
+
+// ensureInput stores the parameters of a conversion that has none stored: the
+// store was away when the request came, or the process was stopped right after
+// the row.
+func (s *service) ensureInput(ctx context.Context, c Conversion) error {
+	_, err := s.ledger.Bucket().Stat(ctx, history.InputKey(c.ID))
+	if fault.Is(err, fault.NotFound) {
+		return s.ledger.WriteInput(ctx, c.ID, inputOf(c))
+	}
+	return err
 }
 
 func (s *service) deleteMedia(ctx context.Context, id string) error {

@@ -41,6 +41,9 @@ func (b *bench) mustHaveFailed(t *testing.T, status Status, code string) Convers
 	if record.Status != string(status) || record.Error == nil || record.Error.Code != code || record.S3Key != nil {
 		t.Errorf("record %+v", record)
 	}
+	if _, err := b.bucket.Stat(t.Context(), history.InputKey(rows[0].ID)); err != nil {
+		t.Errorf("input: %v", err)
+	}
 	for _, key := range b.objects(t) {
 		if strings.Contains(key, "/audio/") {
 			t.Errorf("sound is left: %s", key)

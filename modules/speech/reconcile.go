@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"llmhist/platform/fault"
-	"llmhist/platform/history"
 )
 
 // reconcileBatch is how many unfinished conversions are read at once.
@@ -83,13 +82,6 @@ func (s *service) reconcile(ctx context.Context, c Conversion) error {
 }
 
 func (s *service) interrupted(ctx context.Context, c Conversion) error {
-	_, err := s.ledger.Bucket().Stat(ctx, history.InputKey(c.ID))
-	if fault.Is(err, fault.NotFound) { // it was stopped right after the row
-		err = s.ledger.WriteInput(ctx, c.ID, inputOf(c))
-	}
-	if err != nil {
-		return err
-	}
 	c.Status, c.StatusCode = StatusFailed, statusInterrupted
 	c.Failure = &Failure{Code: codeInterrupted, Detail: "The server stopped before the speech was ready. Send the request again."}
 	c.UpdatedAt = s.now().UTC().Truncate(time.Millisecond)

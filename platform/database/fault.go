@@ -106,8 +106,8 @@ func unreachable(err error) bool {
 	var connect *pgconn.ConnectError
 	var network net.Error
 	var garbage *pgproto3.ExceededMaxBodyLenErr
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.As(err, &garbage) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.As(err, &garbage) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err) // the server closed the connection, now or before
 }
 
 // redactDSN returns the error text without any secret of the DSN in it.
