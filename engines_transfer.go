@@ -98,7 +98,7 @@ func (o *openedEngines) openBucket(ctx context.Context, cfg config.Config, name 
 	root := filepath.Join(cfg.Data.Dir, "objects")
 	switch {
 	case cfg.S3.Endpoint != "":
-		bucket, err := openS3(ctx, cfg, name)
+		bucket, err := openS3(ctx, cfg, name, !use.create)
 		if err == nil {
 			o.closers = append(o.closers, func() error { bucket.Close(); return nil })
 		}
