@@ -65,7 +65,7 @@ func Summarize(durations []time.Duration) Summary {
 	slices.Sort(durations)
 	return Summary{
 		Count: len(durations),
-		P50:   Percentile(durations, 50), P90: Percentile(durations, 90), P99: Percentile(durations, 99),
+		P10:   Percentile(durations, 10), P50: Percentile(durations, 50), P90: Percentile(durations, 90), P99: Percentile(durations, 99),
 		Max: durations[len(durations)-1],
 	}
 }
