@@ -67,9 +67,11 @@ func TestAProxyFailsAsItIsToldAndEndsWithItsTest(t *testing.T) {
 		Refuse:   {func(got string, err error) bool { return got == "" && !errors.Is(err, os.ErrDeadlineExceeded) }, false},
 		Hang:     {silent, true},
 		HalfOpen: {silent, false},
-		Reset:    {func(got string, err error) bool { return got == words[:8] || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) }, false},
-		Garbage:  {func(got string, err error) bool { return got != words && err == nil }, false},
-		Drip:     {func(got string, _ error) bool { return got != "" && got != words && strings.HasPrefix(words, got) }, true},
+		Reset: {func(got string, err error) bool {
+			return got == words[:8] || err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+		}, false},
+		Garbage: {func(got string, err error) bool { return got != words && err == nil }, false},
+		Drip:    {func(got string, _ error) bool { return got != "" && got != words && strings.HasPrefix(words, got) }, true},
 	} {
 		t.Run(fault.String(), func(t *testing.T) {
 			p := NewProxy(t, echoServer(t))
