@@ -12,8 +12,10 @@ import (
 	"llmhist/platform/fault"
 )
 
-// patience bounds one Read or Write, waiting for a connection included, so
-// that a request hears of a database that is down or hangs within 3 s.
+// patience bounds one Read or Write on PostgreSQL, waiting for a connection
+// included, so that a request hears of a database that is down or hangs within
+// 3 s. A file is not down: on SQLite, where many writers wait for one, it is
+// sqlitePatience.
 const patience = 2 * time.Second
 
 // errPatience is why work ends that took longer than patience.
@@ -36,7 +38,7 @@ type beganKey struct{}
 
 // bound gives work its deadline. It remembers when the work began.
 func (db *DB) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	limit := patience
+	limit := sqlitePatience
 	if db.dialect == Postgres {
 		limit = db.memory.Patience(patience)
 	}

@@ -32,8 +32,8 @@ const (
 	Postgres Dialect = "postgres"
 )
 
-// sqlitePatience is how long SQLite waits for the lock of another process, but
-// in Write, which waits as long as it may take itself.
+// sqlitePatience bounds one Read or Write on SQLite, waiting for the one writer
+// and for the lock of another process included.
 const sqlitePatience = 5 * time.Second
 
 // DB is an open SQL database.
@@ -125,8 +125,8 @@ func openGORM(dialector gorm.Dialector, logger *slog.Logger) (*gorm.DB, error) {
 // Dialect returns which engine this is.
 func (db *DB) Dialect() Dialect { return db.dialect }
 
-// Read returns a handle for queries, which together may take 2 s; see Allow.
-// After that they fail with an Unavailable fault.
+// Read returns a handle for queries, which together may take 2 s, and on
+// SQLite 5 s; see Allow. After that they fail with an Unavailable fault.
 func (db *DB) Read(ctx context.Context) *gorm.DB {
 	if db.whole {
 		return db.read.WithContext(ctx)
@@ -143,7 +143,7 @@ func (db *DB) Read(ctx context.Context) *gorm.DB {
 
 // Write runs change in one transaction and returns when it is durable. When
 // change returns an error, or ctx ends first, nothing of it is kept. It may take
-// 2 s, waiting for the writer included; see Allow. After that it fails with
+// 2 s, and on SQLite 5 s, waiting for the writer included; see Allow. After that it fails with
 // an Unavailable fault, and when the database was committing by then, nobody
 // knows whether the change was kept: it is never repeated. change must use only
 // the handle it is given.
@@ -188,7 +188,7 @@ func (db *DB) transactOnce(ctx context.Context, change func(tx *gorm.DB) error) 
 	}
 	return write.Connection(func(tx *gorm.DB) error {
 		// SQLite does not look at ctx while it waits for another process.
-		left := patience
+		left := sqlitePatience
 		if deadline, ok := ctx.Deadline(); ok {
 			left = max(0, time.Until(deadline))
 		}

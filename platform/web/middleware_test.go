@@ -167,3 +167,29 @@ func TestHEADIsAnsweredWhereGETIs(t *testing.T) {
 		t.Errorf("PUT: %d, Allow %q", answer.Status, answer.Header.Get("Allow"))
 	}
 }
+
+func TestReadingWhatIsPublicAsksNobodyWhoThatIs(t *testing.T) {
+	e := web.NewEcho(testkit.Logger(), nil)
+	router := web.NewRouter(e)
+	away := fault.New(fault.Unavailable, "database_unavailable", "away")
+	asked := 0
+	e.Use(web.Identify(func(*http.Request, string) (identity.Identity, error) { asked++; return identity.Identity{}, away }), web.RequireAccess())
+	type nothing struct{}
+	answer := web.JSON(http.StatusOK, func(context.Context, nothing) (nothing, error) { return nothing{}, nil })
+	router.Add(
+		web.Route{Method: http.MethodGet, Path: "/public", Access: web.Public, Handler: answer},
+		web.Route{Method: http.MethodGet, Path: "/optional", Access: web.Optional, Handler: answer},
+	)
+	for path, want := range map[string]int{"/public": 200, "/optional": 503} {
+		request := httptest.NewRequest("GET", path, nil)
+		request.Header.Set("Authorization", "Bearer something")
+		recorder := httptest.NewRecorder()
+		e.ServeHTTP(recorder, request)
+		if recorder.Code != want {
+			t.Errorf("%s: %d, want %d", path, recorder.Code, want)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("the accounts were asked %d times", asked)
+	}
+}
