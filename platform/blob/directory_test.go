@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"llmhist/platform/blob"
+	"llmhist/platform/fault"
 	"llmhist/platform/testkit"
 	"llmhist/platform/web"
 )
@@ -105,5 +106,47 @@ func TestSignedLinks(t *testing.T) {
 	clock.Advance(5 * time.Minute)
 	if status, _, _ := get(link.URL, ""); status != 403 {
 		t.Errorf("expired: %d", status)
+	}
+}
+
+func TestADirectoryThatIsBeingFilledHoldsWhatIsPut(t *testing.T) {
+	root := t.TempDir()
+	filling, err := blob.FillDirectory(root, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"requests/2026/11/25/x/image/original.png", "requests/2026/11/25/x/record.json"} {
+		if _, err := filling.Put(t.Context(), key, strings.NewReader(key), blob.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := filling.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	view := blob.ViewDirectory(root, "b")
+	data, err := blob.ReadAll(t.Context(), view, "requests/2026/11/25/x/record.json", 1000)
+	if err != nil || string(data) != "requests/2026/11/25/x/record.json" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if _, err := view.Put(t.Context(), "a", strings.NewReader(""), blob.PutOptions{}); err == nil {
+		t.Error("a view took a write")
+	}
+}
+
+func TestAViewLeavesTheWritesOfAServerAlone(t *testing.T) {
+	root := t.TempDir()
+	if _, err := blob.OpenDirectory(root, "b", nil); err != nil {
+		t.Fatal(err)
+	}
+	inFlight := filepath.Join(root, "b", ".tmp", "put-1")
+	if err := os.WriteFile(inFlight, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_ = blob.ViewDirectory(root, "b")
+	if _, err := os.Stat(inFlight); err != nil {
+		t.Error(err)
+	}
+	if _, err := blob.ViewDirectory(root, "absent").Stat(t.Context(), "a"); !fault.Is(err, fault.NotFound) {
+		t.Error(err)
 	}
 }
