@@ -105,6 +105,8 @@ func (o *openedEngines) openBucket(ctx context.Context, cfg config.Config, name 
 		return bucket, err
 	case use.beside:
 		return blob.AttachDirectory(root, name), nil
+	case use.create:
+		return blob.FillDirectory(root, name)
 	default:
 		return blob.OpenDirectory(root, name, nil) // nobody is given links
 	}

@@ -39,12 +39,11 @@ func embeddedIn(t testing.TB, dir, name string) transfer.Engines {
 	if _, err := db.Migrate(t.Context(), migrations.Files); err != nil {
 		t.Fatal(err)
 	}
-	signer := blob.NewSigner(bytes.Repeat([]byte{7}, 32), func() string { return "" }, time.Minute, time.Now)
-	images, err := blob.OpenDirectory(filepath.Join(dir, "objects"), name, signer)
+	images, err := blob.FillDirectory(filepath.Join(dir, "objects"), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	speech, err := blob.OpenDirectory(filepath.Join(dir, "objects"), name+"-speech", signer)
+	speech, err := blob.FillDirectory(filepath.Join(dir, "objects"), name+"-speech")
 	if err != nil {
 		t.Fatal(err)
 	}

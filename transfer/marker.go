@@ -92,6 +92,18 @@ func (e Engines) beginStores(ctx context.Context, m marker) error {
 			return err
 		}
 	}
+	return e.flush()
+}
+
+// flush makes durable what was put into buckets that wait for it.
+func (e Engines) flush() error {
+	for _, one := range e.stores() {
+		if waits, ok := one.bucket.(interface{ Flush() error }); ok {
+			if err := waits.Flush(); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

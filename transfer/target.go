@@ -85,13 +85,13 @@ func (t *target) put(ctx context.Context, object archive.Object, content *archiv
 		return fmt.Errorf("%q is not the key of an object", object.Key)
 	}
 	if t.resumed {
-		there, err := bucket.Stat(ctx, object.Key)
-		if err == nil && there.Size == content.Size && there.SHA256 == content.SHA256 {
+		there, err := holds(ctx, bucket, object.Key, content)
+		if err != nil {
+			return err
+		}
+		if there {
 			t.progress.skipped.Add(1)
 			return nil
-		}
-		if err != nil && !fault.Is(err, fault.NotFound) {
-			return err
 		}
 	}
 	source, err := content.Open()
@@ -106,9 +106,35 @@ func (t *target) put(ctx context.Context, object archive.Object, content *archiv
 	return err
 }
 
-// importRows stores the documents, and then all rows in one transaction.
+// holds reports whether the bucket has this content. In a directory it is read:
+// a hash can be kept with a file whose content a power cut took.
+func holds(ctx context.Context, bucket blob.Bucket, key string, content *archive.Content) (bool, error) {
+	there, err := bucket.Stat(ctx, key)
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil || there.Size != content.Size {
+		return false, err
+	}
+	if _, directory := bucket.(*blob.Directory); !directory {
+		return there.SHA256 == content.SHA256, nil
+	}
+	reader, err := bucket.Open(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = reader.Close() }()
+	_, sum, err := archive.Hash(reader)
+	return sum == content.SHA256, err
+}
+
+// importRows stores the documents, and then all rows in one transaction, which
+// comes after everything else is durable.
 func (t *target) importRows(ctx context.Context, rows rowSource) error {
 	t.progress.Begin("rows")
+	if err := t.engines.flush(); err != nil {
+		return err
+	}
 	t.imported = archive.NewSums()
 	if err := t.importInto(ctx, t.engines.inDocuments(), rows); err != nil {
 		return err

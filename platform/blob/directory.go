@@ -31,6 +31,8 @@ type Directory struct {
 	lines [64]sync.Mutex // changes of the lines of one object take turns
 	dirs  [64]sync.Mutex // whoever needs a directory waits until it is durable
 	prune sync.RWMutex   // held by all who put a file in place, alone by one who removes empty directories
+
+	filling bool // see FillDirectory
 }
 
 // OpenDirectory opens or creates the bucket called name below root and removes
@@ -49,6 +51,20 @@ func OpenDirectory(root, name string, signer *Signer) (*Directory, error) {
 	}
 	return d, nil
 }
+
+// FillDirectory is OpenDirectory for one who puts very many objects into an empty
+// bucket and can begin again: what it puts is durable when Flush returns, and
+// after a power cut before that can be there with a wrong content.
+func FillDirectory(root, name string) (*Directory, error) {
+	d, err := OpenDirectory(root, name, nil)
+	if err == nil {
+		d.filling = true
+	}
+	return d, err
+}
+
+// Flush makes everything durable that was put into a bucket of FillDirectory.
+func (d *Directory) Flush() error { return storeFault(syncTree(d.root)) }
 
 func newDirectory(root, name string, signer *Signer) *Directory {
 	d := &Directory{name: name, root: filepath.Join(root, name), signer: signer, seed: maphash.MakeSeed()}
@@ -80,7 +96,9 @@ func (d *Directory) Put(ctx context.Context, key string, body io.Reader, options
 	hash := hex.EncodeToString(sum.Sum(nil))
 	if err == nil {
 		storeHash(file, hash)
-		err = file.Sync()
+		if !d.filling {
+			err = file.Sync()
+		}
 	}
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
@@ -111,7 +129,7 @@ func (d *Directory) place(from, to string, ifAbsent bool) error {
 	if ifAbsent && errors.Is(err, fs.ErrExist) {
 		return fault.New(fault.Conflict, "object_exists", "An object of this name exists already.")
 	}
-	if err == nil {
+	if err == nil && !d.filling {
 		err = syncDir(filepath.Dir(to))
 	}
 	return storeFault(err)
@@ -303,6 +321,9 @@ func (r contextReader) Read(p []byte) (int, error) {
 // makeDurableDir creates dir and syncs the parent of each directory it made. A
 // directory that another caller is making counts only when it is durable.
 func (d *Directory) makeDurableDir(dir string) error {
+	if d.filling {
+		return os.MkdirAll(dir, 0o700)
+	}
 	if parent := filepath.Dir(dir); parent != dir {
 		if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
 			if err := d.makeDurableDir(parent); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"llmhist/platform/blob"
+	"llmhist/platform/fault"
 	"llmhist/platform/testkit"
 	"llmhist/platform/web"
 )
@@ -148,5 +149,44 @@ func TestALargeDownloadStreamsInFlatMemory(t *testing.T) {
 		if total := after.TotalAlloc - before.TotalAlloc; total > 4<<20 {
 			t.Errorf("%d MiB were allocated to serve %d MiB", total>>20, n>>20)
 		}
+	}
+}
+
+func TestADirectoryThatIsBeingFilledHoldsWhatIsPut(t *testing.T) {
+	root := t.TempDir()
+	filling, err := blob.FillDirectory(root, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"requests/2026/11/25/x/image/original.png", "requests/2026/11/25/x/record.json"} {
+		if _, err := filling.Put(t.Context(), key, strings.NewReader(key), blob.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := filling.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	view := blob.AttachDirectory(root, "b")
+	data, err := blob.ReadAll(t.Context(), view, "requests/2026/11/25/x/record.json", 1000)
+	if err != nil || string(data) != "requests/2026/11/25/x/record.json" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+func TestAViewLeavesTheWritesOfAServerAlone(t *testing.T) {
+	root := t.TempDir()
+	if _, err := blob.OpenDirectory(root, "b", nil); err != nil {
+		t.Fatal(err)
+	}
+	inFlight := filepath.Join(root, "b", ".tmp", "put-1")
+	if err := os.WriteFile(inFlight, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_ = blob.AttachDirectory(root, "b")
+	if _, err := os.Stat(inFlight); err != nil {
+		t.Error(err)
+	}
+	if _, err := blob.AttachDirectory(root, "absent").Stat(t.Context(), "a"); !fault.Is(err, fault.NotFound) {
+		t.Error(err)
 	}
 }
