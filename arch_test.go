@@ -32,7 +32,7 @@ var importRules = []importRule{
 	{
 		files: under("platform/"),
 		forbidden: func(_, imported string) bool {
-			return strings.HasPrefix(imported, "llmhist/modules/") || imported == "llmhist/config"
+			return strings.HasPrefix(imported, "llmhist/modules/") || imported == "llmhist/config" || imported == "llmhist/transfer"
 		},
 		reason: "platform is machinery without product words",
 	},
@@ -139,6 +139,8 @@ func TestImportRulesBite(t *testing.T) {
 		{"background.go", "github.com/riverqueue/river"},
 		{"main.go", "github.com/spf13/viper"},
 		{"modules/chat/service.go", "github.com/labstack/echo/v4"},
+		{"transfer/copy.go", "llmhist/config"},
+		{"modules/chat/archive.go", "llmhist/transfer"},
 	} {
 		rule := importRules[i]
 		if !rule.files(offence.file) || !rule.forbidden(offence.file, offence.imported) {

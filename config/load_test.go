@@ -186,3 +186,32 @@ func TestDatabaseParts(t *testing.T) {
 		t.Errorf("%s %v", c.PostgresDSN(), err)
 	}
 }
+
+func TestATargetTakesNothingFromTheEnvironmentButItsOwn(t *testing.T) {
+	file := write(t, "data:\n  dir: target\ndatabase:\n  host: db\n  username: u\n  name: n\n")
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("hidden\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DATA_DIR", "source")
+	t.Setenv("MONGO_URI", "mongodb://source/")
+	t.Setenv("TO_DATABASE_PORT", "5433")
+	t.Setenv("TO_DATABASE_PASSWORD_FILE", secret)
+	c, err := LoadTarget(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Data.Dir != "target" || c.Mongo.URI != "" || c.Database.Port != 5433 || c.Database.Password.Reveal() != "hidden" {
+		t.Errorf("%s %d %v", c.Data.Dir, c.Database.Port, c.Mongo.URI == "")
+	}
+	source, err := Load("", nil)
+	if err != nil || source.Data.Dir != "source" || source.Database.Port != 5432 {
+		t.Errorf("the source: %s %d %v", source.Data.Dir, source.Database.Port, err)
+	}
+	if _, err := LoadTarget(filepath.Join(t.TempDir(), "absent.yaml")); err == nil || !strings.Contains(err.Error(), "target") {
+		t.Error(err)
+	}
+	if _, err := LoadTarget(""); err == nil {
+		t.Error("a target without a file was taken")
+	}
+}
