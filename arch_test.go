@@ -74,6 +74,16 @@ var importRules = []importRule{
 		forbidden: imports("github.com/labstack/echo"),
 		reason:    "echo stays in module.go, handler*.go, middleware files and platform/web, so that its next major version is one small change",
 	},
+	{
+		files:     under("transfer/"),
+		forbidden: imports("llmhist/config"),
+		reason:    "transfer is given opened engines; it does not choose them",
+	},
+	{
+		files:     under("modules/"),
+		forbidden: imports("llmhist/transfer"),
+		reason:    "a module exports and imports its own rows and knows nothing of whole installations",
+	},
 }
 
 func TestImportRules(t *testing.T) {
