@@ -1,8 +1,10 @@
 package speech
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -76,6 +78,11 @@ func TestTheDocumentsSayWhatTheRowSays(t *testing.T) {
 	want["s3_bucket"] = "speech-test"
 	record := read(history.RecordKey(id))
 	want["updated_at"] = record["updated_at"]
+	sound, err := blob.ReadAll(t.Context(), b.bucket, record["s3_key"].(string), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want["sha256"] = fmt.Sprintf("%x", sha256.Sum256(sound))
 	if diff := cmp.Diff(want, record); diff != "" {
 		t.Errorf("record.json (-want +got):\n%s", diff)
 	}
