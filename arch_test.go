@@ -64,6 +64,16 @@ var importRules = []importRule{
 		forbidden: imports("github.com/labstack/echo"),
 		reason:    "echo stays in module.go, handler*.go, middleware files and platform/web, so that its next major version is one small change",
 	},
+	{
+		files:     under("transfer/"),
+		forbidden: imports("llmhist/config"),
+		reason:    "transfer is given opened engines: main opens them from the configuration",
+	},
+	{
+		files:     under("modules/"),
+		forbidden: imports("llmhist/transfer"),
+		reason:    "transfer knows the archives of the modules, and no module knows transfer",
+	},
 }
 
 func TestImportRules(t *testing.T) {

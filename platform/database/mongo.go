@@ -147,7 +147,7 @@ func (m *Mongo) Do(ctx context.Context, operation func(ctx context.Context) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, documentTimeout)
+	bounded, cancel := context.WithTimeout(ctx, operationTime(ctx, documentTimeout))
 	defer cancel()
 	start := time.Now()
 	err := operation(bounded)
