@@ -77,12 +77,12 @@ var importRules = []importRule{
 	{
 		files:     under("transfer/"),
 		forbidden: imports("llmhist/config"),
-		reason:    "transfer is given opened engines; it does not choose them",
+		reason:    "transfer is given opened engines: main opens them from the configuration",
 	},
 	{
 		files:     under("modules/"),
 		forbidden: imports("llmhist/transfer"),
-		reason:    "a module exports and imports its own rows and knows nothing of whole installations",
+		reason:    "transfer knows the archives of the modules, and no module knows transfer",
 	},
 }
 

@@ -32,6 +32,7 @@ type Result struct {
 // maps names in the set to files of secrets to include. When objects are missing
 // the set is kept under a name that says so, and Result.Manifest tells which.
 func Backup(ctx context.Context, p BackupParams) (result Result, err error) {
+	ctx = unhurried(ctx)
 	writer, err := archive.Create(p.Path)
 	if err != nil {
 		return Result{}, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"llmhist/platform/archive"
+	"llmhist/platform/database"
 	"llmhist/platform/uid"
 )
 
@@ -25,14 +26,8 @@ const installationKey = "id"
 // In the end it reads both sides again and compares them. Objects that the
 // source itself misses are in the result.
 func Copy(ctx context.Context, p CopyParams) (Result, error) {
-	serving, err := countServing(ctx, p.From.DB)
-	if err != nil {
-		return Result{}, err
-	}
-	if serving > 0 {
-		return Result{}, fmt.Errorf("%d servers serve from the source's database: stop them first", serving)
-	}
-	if err := Unfinished(ctx, p.From.DB); err != nil {
+	ctx = unhurried(ctx)
+	if err := quiet(ctx, p.From.DB); err != nil {
 		return Result{}, err
 	}
 	id, err := claimValue(ctx, p.From.DB, installationKey, uid.New(time.Now()))
@@ -44,7 +39,7 @@ func Copy(ctx context.Context, p CopyParams) (Result, error) {
 		return Result{}, err
 	}
 	if done { // but the source may have changed since
-		if err := t.again(ctx); err != nil {
+		if err := t.remark(ctx); err != nil {
 			return Result{}, err
 		}
 	}
@@ -74,6 +69,18 @@ func Copy(ctx context.Context, p CopyParams) (Result, error) {
 		return Result{}, err
 	}
 	return Result{Manifest: m}, t.finish(ctx)
+}
+
+// quiet is an error when somebody serves from db, or fills it.
+func quiet(ctx context.Context, db *database.DB) error {
+	serving, err := countServing(ctx, db)
+	if err != nil {
+		return err
+	}
+	if serving > 0 {
+		return fmt.Errorf("%d servers serve from the source's database: stop them first", serving)
+	}
+	return Unfinished(ctx, db)
 }
 
 func manifestOf(stage *archive.Stage, from Engines, missing archive.Missing) (archive.Manifest, error) {

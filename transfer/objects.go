@@ -114,7 +114,7 @@ func (x *objectExport) deliver(ctx context.Context, p *parcel) error {
 		if x.to.put == nil {
 			break
 		}
-		if err := x.to.put(ctx, one.object, one.content); err != nil {
+		if err := again(ctx, func() error { return x.to.put(ctx, one.object, one.content) }); err != nil {
 			return err
 		}
 	}
@@ -175,7 +175,12 @@ func (x *objectExport) fetch(ctx context.Context, from store, rows holder, p *pa
 
 // take reads one object into the parcel and reports whether it is there.
 func (x *objectExport) take(ctx context.Context, from store, p *parcel, want wanted) (bool, error) {
-	content, stored, err := readObject(ctx, from.bucket, want.key, x.dir)
+	var content *archive.Content
+	var stored string
+	err := again(ctx, func() (err error) {
+		content, stored, err = readObject(ctx, from.bucket, want.key, x.dir)
+		return err
+	})
 	if fault.Is(err, fault.NotFound) {
 		if want.must {
 			p.missing = append(p.missing, from.name+"/"+want.key+" is missing")

@@ -39,6 +39,7 @@ func CheckRestorable(m archive.Manifest, schema int64) error {
 // whatever stopped it, until which nobody is served from the target. In the end
 // it reads everything back and compares it.
 func Restore(ctx context.Context, p RestoreParams) error {
+	ctx = unhurried(ctx)
 	if err := CheckRestorable(p.From.Manifest, p.Schema); err != nil {
 		return err
 	}

@@ -59,8 +59,8 @@ func begin(ctx context.Context, engines Engines, set, command string, progress *
 	return t, false, err
 }
 
-// again marks a target once more of which only the markers were left.
-func (t *target) again(ctx context.Context) error {
+// remark marks a target once more of which only the markers were left.
+func (t *target) remark(ctx context.Context) error {
 	t.resumed = true
 	if t.engines.Documents != nil {
 		if err := putMarkerDocument(ctx, t.engines.Documents, t.mark.Set); err != nil {
@@ -219,7 +219,9 @@ func (t *target) compareObjects(ctx context.Context, list func() (*archive.Lines
 			}
 		}
 	}
-	work := func(ctx context.Context, p *parcel) error { return t.compareObject(ctx, p.objects[0].object) }
+	work := func(ctx context.Context, p *parcel) error {
+		return again(ctx, func() error { return t.compareObject(ctx, p.objects[0].object) })
+	}
 	return convey(ctx, produce, work, func(*parcel) error { return nil })
 }
 

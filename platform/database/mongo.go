@@ -149,7 +149,7 @@ func (m *Mongo) Do(ctx context.Context, operation func(ctx context.Context) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, m.memory.Patience(documentTimeout))
+	bounded, cancel := context.WithTimeout(ctx, operationTime(ctx, m.memory.Patience(documentTimeout)))
 	defer cancel()
 	start := time.Now()
 	err := operation(bounded)

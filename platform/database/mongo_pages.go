@@ -2,11 +2,28 @@ package database
 
 import (
 	"context"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
+
+type documentsAllowed struct{}
+
+// AllowDocuments returns a context in which one operation of Do may take as long
+// as this: nobody waits for an answer, as somebody does for that of a request.
+func AllowDocuments(ctx context.Context, longest time.Duration) context.Context {
+	return context.WithValue(ctx, documentsAllowed{}, longest)
+}
+
+// operationTime is how long one operation may take that usually may take usual.
+func operationTime(ctx context.Context, usual time.Duration) time.Duration {
+	if longest, ok := ctx.Value(documentsAllowed{}).(time.Duration); ok {
+		return longest
+	}
+	return usual
+}
 
 // pageDocuments is how many documents EachDocument reads at once.
 const pageDocuments = 200
