@@ -42,6 +42,11 @@ type DB struct {
 	write   *gorm.DB
 	read    *gorm.DB
 
+	// turn is held by the one writer of SQLite. Who waits for it comes in order:
+	// the pool hands its connection to any of those who wait, so that with many
+	// some would wait very long.
+	turn chan struct{}
+
 	memory     outage.Memory
 	distrusted atomic.Int64 // connections made before, in Unix nanoseconds, are not used again
 }
@@ -72,7 +77,7 @@ func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 		closeGORM(write)
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	db := &DB{dialect: SQLite, dir: filepath.Dir(path), write: write, read: read}
+	db := &DB{dialect: SQLite, dir: filepath.Dir(path), write: write, read: read, turn: make(chan struct{}, 1)}
 	pool(write).SetMaxOpenConns(1)
 	pool(write).SetMaxIdleConns(1)
 	readers := max(4, runtime.GOMAXPROCS(0)*2)
@@ -165,6 +170,12 @@ func (db *DB) transactOnce(ctx context.Context, change func(tx *gorm.DB) error) 
 	write := db.write.WithContext(ctx)
 	if db.dialect != SQLite {
 		return write.Transaction(change)
+	}
+	select {
+	case db.turn <- struct{}{}:
+		defer func() { <-db.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	return write.Connection(func(tx *gorm.DB) error {
 		// SQLite does not look at ctx while it waits for another process.
