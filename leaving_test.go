@@ -61,7 +61,7 @@ func echo(t *testing.T) string {
 type leaver struct {
 	*server
 	tokens   map[string]string // by user; "" has none
-	users    []string
+	users    []string          // those with an account twice, for they can do more
 	sequence atomic.Int64
 	answered atomic.Int64
 	left     atomic.Int64
@@ -85,7 +85,7 @@ func TestWhoLeavesIsNeverAnsweredToSomebodyElse(t *testing.T) {
 	ids := map[string]int64{}
 	for _, name := range []string{"ada", "bob", "eve", "kim"} {
 		l.tokens[name], ids[name] = s.newUser(name)
-		l.users = append(l.users, name)
+		l.users = append(l.users, name, name)
 	}
 	start := time.Now()
 	var group sync.WaitGroup
@@ -136,15 +136,15 @@ func (l *leaver) one(client *http.Client, user string, n int64) {
 // pick returns a request of a user that carries its mark.
 func (l *leaver) pick(user string, n int64) (path string, body object) {
 	text := mark(user, n)
-	kind := rand.N(10)
+	kind := rand.N(20)
 	switch {
-	case kind == 0 || user == "nobody" && kind < 6:
+	case kind == 0 || user == "nobody" && kind < 10:
 		return "/image/generate", object{"prompt": text, "size": "64x64", "style": "pixel"}
 	case kind == 1 || user == "nobody":
 		return "/speech/generate", object{"text": text, "format": "wav"}
 	}
 	chat := object{"message": "please repeat " + text + " and " + text, "stream": kind%2 == 0}
-	if session, known := l.sessions.Load(user); known && kind < 5 {
+	if session, known := l.sessions.Load(user); known && kind < 10 {
 		chat["session_id"] = session
 	}
 	return "/chat", chat

@@ -46,6 +46,11 @@ type DB struct {
 	whole   bool // all of it is one transaction; see Snapshot and WriteWhole
 	frozen  bool // of Snapshot
 
+	// turn is held by the one writer of SQLite. Who waits for it comes in order:
+	// the pool hands its connection to any of those who wait, so that with many
+	// some would wait very long.
+	turn chan struct{}
+
 	memory     outage.Memory
 	distrusted atomic.Int64 // connections made before, in Unix nanoseconds, are not used again
 }
@@ -76,7 +81,10 @@ func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 		closeGORM(write)
 		return nil, openFailed(path, err)
 	}
-	db := &DB{dialect: SQLite, dir: filepath.Dir(path), name: strings.TrimSuffix(filepath.Base(path), ".db"), write: write, read: read}
+	db := &DB{
+		dialect: SQLite, dir: filepath.Dir(path), name: strings.TrimSuffix(filepath.Base(path), ".db"),
+		write: write, read: read, turn: make(chan struct{}, 1),
+	}
 	pool(write).SetMaxOpenConns(1)
 	pool(write).SetMaxIdleConns(1)
 	readers := max(4, runtime.GOMAXPROCS(0)*2)
@@ -185,6 +193,12 @@ func (db *DB) transactOnce(ctx context.Context, change func(tx *gorm.DB) error) 
 	write := db.write.WithContext(ctx)
 	if db.dialect != SQLite {
 		return write.Transaction(change)
+	}
+	select {
+	case db.turn <- struct{}{}:
+		defer func() { <-db.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	return write.Connection(func(tx *gorm.DB) error {
 		// SQLite does not look at ctx while it waits for another process.

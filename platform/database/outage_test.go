@@ -220,6 +220,40 @@ func TestWhoWaitsForTheSQLiteWriterWaitsBoundedAndGoesOn(t *testing.T) {
 	}
 }
 
+func TestWritersOfSQLiteComeInOrder(t *testing.T) {
+	db := testkit.SQLite(t)
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var order []int
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	group.Go(func() {
+		_ = db.Write(t.Context(), func(*gorm.DB) error { close(begun); <-goOn; return nil })
+	})
+	<-begun
+	for i := range 30 {
+		group.Go(func() {
+			_ = db.Write(t.Context(), func(*gorm.DB) error {
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, i)
+				return nil
+			})
+		})
+		time.Sleep(3 * time.Millisecond) // so that it waits before the next one does
+	}
+	close(goOn)
+	group.Wait()
+	moved := 0
+	for place, i := range order {
+		if place != i {
+			moved++
+		}
+	}
+	if len(order) != 30 || moved > 6 { // a busy machine may wake two in the other order
+		t.Errorf("they came in the order %v", order)
+	}
+}
+
 func TestWhatIsAllowedToTakeLongerMay(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, db *database.DB) {
 		start := time.Now()
