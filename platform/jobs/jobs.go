@@ -84,7 +84,7 @@ func New(db *database.DB, logger *slog.Logger, list []Job) (*Runner, error) {
 
 func driver(db *database.DB) riverdriver.Driver[*sql.Tx] {
 	if db.Dialect() == database.SQLite {
-		return riversqlite.New(db.Handle())
+		return alone{riversqlite.New(db.Handle())}
 	}
 	return riverdatabasesql.New(db.Handle())
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivermigrate"
 	"go.uber.org/goleak"
 	"gorm.io/gorm"
@@ -369,6 +370,19 @@ func TestJobsGoOnWhenPostgreSQLComesBack(t *testing.T) {
 	before := runs.Load()
 	way.set(false)
 	eventually(t, "it goes on", func() bool { return runs.Load() > before+1 })
+}
+
+func TestTheElectedProcessOfAFileStaysSoWithoutWriting(t *testing.T) {
+	db := testkit.SQLite(t)
+	term := &riverdriver.LeaderReelectParams{ElectedAt: time.Now(), LeaderID: "own", TTL: time.Minute}
+	leader, err := driver(db).GetExecutor().LeaderAttemptReelect(t.Context(), term)
+	if err != nil || leader.LeaderID != "own" || !leader.ElectedAt.Equal(term.ElectedAt) || time.Until(leader.ExpiresAt) < 50*time.Second {
+		t.Errorf("%+v, %v", leader, err)
+	}
+	var rows int64
+	if err := db.Read(t.Context()).Table("river_leader").Count(&rows).Error; err != nil || rows != 0 {
+		t.Errorf("%d rows were written, %v", rows, err)
+	}
 }
 
 func TestTheTableOfJobsIsBounded(t *testing.T) {
