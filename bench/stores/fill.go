@@ -47,7 +47,7 @@ var (
 // the time, count row by row.
 func countedImages() []string {
 	var list []string
-	for table, digits := range map[string]int{"image_counts": 5, "image_counts_fine": 7} {
+	for table, digits := range map[string]int{"image_counts": 5, "image_counts_fine": 6} {
 		list = append(list, fmt.Sprintf("INSERT INTO %s (scope, bucket, images) SELECT -1, substr(id, 1, %d), COUNT(*) FROM images GROUP BY 2 "+
 			"UNION ALL SELECT user_id, substr(id, 1, %d), COUNT(*) FROM images GROUP BY 1, 2", table, digits, digits))
 	}

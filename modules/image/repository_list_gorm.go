@@ -13,9 +13,8 @@ import (
 const newestFirst = "id DESC"
 
 // List without a query knows from the tables of counts how many rows there are
-// and in which quarter of an hour the page begins. Only there is the index
-// walked, and from the nearer end, so that any page costs about what the first
-// does.
+// and in which few hours the page begins. Only there is the index walked, and
+// from the nearer end, so that any page costs about what the first does.
 func (r *sqlRepository) List(ctx context.Context, scope Scope, query string, page web.Page) ([]Image, int64, error) {
 	if query != "" {
 		return r.search(ctx, scope, query, page)

@@ -39,8 +39,8 @@ func wantPages(t *testing.T, r repository, scope Scope, ids []string) {
 func TestAPageIsFoundByCountsOfEveryStep(t *testing.T) {
 	eachRepository(t, func(t *testing.T, r repository) {
 		var all, own []string
-		for i := range 180 { // several in a quarter of an hour, many quarters in three days, then a leap
-			created := at.Add(time.Duration(i) * 7 * time.Minute)
+		for i := range 180 { // many in a fine step, several steps in three days, then a leap
+			created := at.Add(time.Duration(i) * 37 * time.Minute)
 			if i > 120 {
 				created = at.Add(time.Duration(i) * 5 * time.Hour)
 			}
@@ -103,7 +103,7 @@ func TestImagesThatWereThereBeforeTheFineCountsAreCounted(t *testing.T) {
 			var all, own []string
 			add := func() {
 				for i := range 40 {
-					image := blank(owner(1), at.Add(time.Duration(i)*9*time.Minute))
+					image := blank(owner(1), at.Add(time.Duration(i)*77*time.Minute))
 					if i%5 == 0 {
 						image.UserID = nil
 					}
