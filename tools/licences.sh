@@ -8,6 +8,9 @@ cd "$(dirname "$0")/.."
 allowed=" MIT BSD-2-Clause BSD-3-Clause Apache-2.0 ISC MIT+Apache-2.0 "
 # Copyleft by file only: its own files may be linked and stay under it.
 exceptions=" github.com/hashicorp/golang-lru/v2:MPL-2.0 "
+for river in "" /riverdriver /riverdriver/riverdatabasesql /riverdriver/riverpgxv5 /riverdriver/riversqlite /rivershared /rivertype; do
+  exceptions+="github.com/riverqueue/river$river:MPL-2.0 "
+done
 
 # detect prints the licence that a text is, by sentences that only it has.
 detect() {
