@@ -346,7 +346,10 @@ func TestWhoWaitsForAConnectionHearsInTimeAndOthersGoOn(t *testing.T) {
 			for _, free := range release {
 				_ = free()
 			}
-			s.newUser("after")
+			within(t, toHear, "an account can be made again", func() bool {
+				return s.do("POST", "/auth/register", "", object{"email": "after@example.com", "password": "a long password"}).status != 503
+			})
+			s.signIn("after@example.com", "a long password")
 		})
 	}
 }

@@ -70,11 +70,11 @@ func TestFourProcessesThatStartAtOnceMigrateOnce(t *testing.T) {
 }
 
 func TestFourServersThatStartAtOnceOnOnePostgreSQLAllServe(t *testing.T) {
-	binary, url := buildBinary(t), testkit.PostgresURL(t)
+	binary, env := buildBinary(t), clusterEnv(t)
 	var group sync.WaitGroup
 	for range 4 {
 		dir := t.TempDir()
-		group.Go(func() { start(t, binary, dir, "DATABASE_URL="+url) })
+		group.Go(func() { start(t, binary, dir, env...) })
 	}
 	group.Wait()
 }

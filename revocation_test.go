@@ -14,12 +14,12 @@ import (
 	"llmhist/platform/testkit"
 )
 
-// pair boots two servers on one PostgreSQL and the given Redis.
+// pair boots two servers that share everything, with the given Redis.
 func pair(t *testing.T, redis string) (here, there *server) {
 	t.Helper()
-	postgres := testkit.PostgresURL(t)
+	engines := largerEngines(t)
 	shared := func(c *config.Config) {
-		c.Database.URL = logging.Secret(postgres)
+		engines(c)
 		c.Redis.URL = logging.Secret(redis)
 		c.Rate.AdminAll = ratelimit.Rule{Requests: 100_000, Window: time.Hour}
 		c.Metrics.Token = "metrics"

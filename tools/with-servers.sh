@@ -6,4 +6,4 @@ set -euo pipefail
 tools=$(cd "$(dirname "$0")" && pwd)
 
 export POSTGRES_OPTIONS="-c fsync=off" # tests crash llmhist, not the machine
-exec "$tools/postgresserver.sh" "$tools/redisserver.sh" "$tools/s3server.sh" "$tools/mongoserver.sh" "$@"
+exec "$tools/with-programs.sh" "$tools/postgresserver.sh" "$tools/redisserver.sh" "$tools/s3server.sh" "$tools/mongoserver.sh" "$@"

@@ -109,11 +109,12 @@ func (q *allowance) holds(c *client, admin string) error {
 	return nil
 }
 
-// finish keeps the account, or erases it with its images.
+// finish keeps the account, or, more often as that is rare, erases it with its
+// images.
 func (w *quotaWriter) finish() bool {
 	q, items := w.now, w.items
 	w.now, w.items = nil, nil
-	if chance(2) {
+	if chance(5) {
 		return true
 	}
 	w.field.closing.add(q.owner.id)

@@ -75,7 +75,7 @@ func TestThePeakOfMemoryBeginsAnew(t *testing.T) {
 	if _, err := os.Stat("/proc/self/clear_refs"); err != nil {
 		t.Skip("this system does not say")
 	}
-	const size = 64 << 20
+	const size = 256 << 20
 	touched := make([]byte, size)
 	for i := 0; i < size; i += 4096 {
 		touched[i] = 1

@@ -19,6 +19,10 @@ func NewRepository(db *database.DB) Repository { return &gormRepository{db} }
 
 type gormRepository struct{ db *database.DB }
 
+// storing is how long one change of events and sums may take: nobody waits for
+// it, and many servers may be at it at once.
+const storing = 10 * time.Second
+
 // Append locks in one order, events by id and then rollups by key, so that
 // concurrent appends wait for each other instead of deadlocking.
 func (r *gormRepository) Append(ctx context.Context, events []Event) error {
@@ -29,7 +33,7 @@ func (r *gormRepository) Append(ctx context.Context, events []Event) error {
 	if err != nil {
 		return database.Fault(err)
 	}
-	return database.Fault(r.db.Write(ctx, func(tx *gorm.DB) error {
+	return database.Fault(r.db.Write(database.Allow(ctx, storing), func(tx *gorm.DB) error {
 		if err := r.lock(tx, "pg_advisory_xact_lock_shared"); err != nil {
 			return err
 		}
