@@ -2,10 +2,15 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"llmhist/config"
 	"llmhist/platform/logging"
@@ -17,7 +22,7 @@ import (
 // MongoDB's protocol, S3 and Redis, all empty.
 func largerEngines(t *testing.T) func(*config.Config) {
 	t.Helper()
-	redis := redisURL(t)
+	limits := redisURL(t)
 	postgres := testkit.PostgresURL(t)
 	mongo, name := testkit.MongoAddress(t)
 	images, speech := testkit.S3Options(t), testkit.S3Options(t)
@@ -26,20 +31,47 @@ func largerEngines(t *testing.T) func(*config.Config) {
 		c.Mongo = config.Mongo{URI: logging.Secret(mongo), DBName: name}
 		c.S3.Endpoint, c.S3.AccessKey, c.S3.SecretKey = images.Endpoint, logging.Secret(images.AccessKey), images.SecretKey
 		c.S3.Bucket, c.S3.SpeechBucket = images.Bucket+"-i", speech.Bucket+"-s"
-		c.Redis = config.Redis{URL: logging.Secret(redis)}
+		c.Redis = config.Redis{URL: logging.Secret(limits)}
 	}
 }
 
+// redisURL returns the address of an empty database of the tests' Redis.
 func redisURL(t *testing.T) string {
 	t.Helper()
-	redis := os.Getenv("TEST_REDIS_URL")
-	if redis == "" {
+	address := os.Getenv("TEST_REDIS_URL")
+	if address == "" {
 		if requireAll() {
 			t.Fatal("TEST_REDIS_URL is not set, and LLMHIST_TEST_ALL requires Redis")
 		}
 		t.Skip("SKIPPED: no Redis; set TEST_REDIS_URL or use make test-all")
 	}
-	return redis
+	return emptied(t, address)
+}
+
+// redisTests counts the tests that asked for a Redis.
+var redisTests atomic.Int32
+
+// emptied returns the address of an empty database of a Redis. Tests take them
+// in turn: accounts have the same numbers in each test, and their limits would
+// meet. Database 0 is left to the packages that are tested at the same time.
+func emptied(t *testing.T, address string) string {
+	t.Helper()
+	options, err := redis.ParseURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.DB = 1 + int(redisTests.Add(1)-1)%15
+	client := redis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	if err := client.FlushDB(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	own, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Path = fmt.Sprint("/", options.DB)
+	return own.String()
 }
 
 func TestTheLargerEnginesKeepEverythingAcrossAStart(t *testing.T) {

@@ -22,10 +22,10 @@ const (
 	readyTime = 20 * time.Second
 )
 
-// SlowestAnswer is the longest any request may take while an engine is away.
-// The goal is three seconds and what the work itself takes; it is tightened
-// when every call to an engine is bounded so.
-const SlowestAnswer = 35 * time.Second
+// SlowestAnswer is the longest any request may take while an engine is away and
+// sixteen writers keep the machine busy. The bounds of the calls themselves are
+// tested where nothing else runs.
+const SlowestAnswer = 10 * time.Second
 
 // Options says what is run.
 type Options struct {
@@ -241,9 +241,9 @@ func (r *Run) KillCycle() error {
 	return nil
 }
 
-// untilAMoment waits 20 to 400 ms: from the beginning of the load once in four
-// times, else from when some writers have been answered, however slow the machine
-// is.
+// untilAMoment waits 20 to 400 ms, now and then up to 2 s: from the beginning of
+// the load once in four times, else from when some writers have been answered,
+// however slow the machine is.
 func (r *Run) untilAMoment() {
 	if !chance(4) {
 		enough := r.field.book.acknowledged() + rand.IntN(3*len(r.writers))
@@ -253,7 +253,11 @@ func (r *Run) untilAMoment() {
 			}
 		}
 	}
-	time.Sleep(20*time.Millisecond + rand.N(380*time.Millisecond)) // the moment is the point
+	longest := 380 * time.Millisecond
+	if chance(10) {
+		longest = 2 * time.Second // so that what takes long, like the deletion of an account, is acknowledged too
+	}
+	time.Sleep(20*time.Millisecond + rand.N(longest)) // the moment is the point
 }
 
 // end ends the server: at once, or a little after it began to stop.

@@ -27,7 +27,7 @@ type quotaWriter struct {
 	items []*made
 }
 
-const imagesPerDay = 4
+const imagesPerDay = 2
 
 func (w *quotaWriter) step() bool {
 	if w.now == nil {

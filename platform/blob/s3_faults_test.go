@@ -384,6 +384,48 @@ func TestALineWhoseAnswerWasLostIsThereOnce(t *testing.T) {
 	}
 }
 
+func TestALineIsRemovedThoughTheFirstAttemptBrokeOff(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		for _, gone := range []string{"first", "second", "third", "every"} {
+			gate, options := newGateway(t)
+			bucket := prepared(t, options)
+			for _, line := range []string{"second", "third"} {
+				if err := bucket.AppendLine(t.Context(), "there/day.jsonl", []byte(line)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var lost atomic.Bool
+			if stored {
+				gate.change(func(response *http.Response) error {
+					if response.Request.Method == http.MethodPut && lost.CompareAndSwap(false, true) {
+						return errDropAnswer
+					}
+					return nil
+				})
+			} else {
+				gate.refuse(func(request *http.Request) bool {
+					return request.Method == http.MethodPut && lost.CompareAndSwap(false, true)
+				})
+			}
+			err := bucket.RemoveLines(t.Context(), "there/day.jsonl", func(line []byte) bool {
+				return gone == "every" || string(line) == gone
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := ""
+			for _, line := range []string{"first", "second", "third"} {
+				if gone != "every" && gone != line {
+					want += line + "\n"
+				}
+			}
+			if got := content(t, bucket, "there/day.jsonl"); got != want || !lost.Load() {
+				t.Errorf("without %q, stored at once: %t: %q", gone, stored, got)
+			}
+		}
+	}
+}
+
 func TestAnotherProcessBetweenReadingAndWritingLosesNothing(t *testing.T) {
 	gate, options := newGateway(t)
 	mine := prepared(t, options)

@@ -159,7 +159,7 @@ func (s *S3) changeLines(key string, batch []*lineChange, seen *lines) (*lines, 
 			continue
 		case err != nil && !errors.Is(err, errTorn): // twice the same: only its hash is wrong
 			return nil, err
-		case len(unsure) > 0 && bytes.HasPrefix(seen.data, unsure):
+		case unsure != nil && holds(seen.data, unsure, batch):
 			return seen, nil // it was stored after all
 		}
 		after := applyChanges(seen.data, batch)
@@ -241,6 +241,24 @@ func applyChanges(data []byte, batch []*lineChange) []byte {
 		after = change.apply(after)
 	}
 	return after
+}
+
+// holds reports whether data is what the batch made, or that with lines which
+// another process added since. What the batch removed must not be there: data
+// from before it begins with what it made, too, when the last lines were to go.
+func holds(data, made []byte, batch []*lineChange) bool {
+	if bytes.Equal(data, made) {
+		return true
+	}
+	if !bytes.HasPrefix(data, made) {
+		return false
+	}
+	for _, change := range batch {
+		if change.drop != nil && !bytes.Equal(change.apply(data), data) {
+			return false
+		}
+	}
+	return true
 }
 
 // apply returns data with the change made, or as it was when it fails. A last

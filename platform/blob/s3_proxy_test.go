@@ -26,10 +26,11 @@ func throughProxy(t *testing.T) (*testkit.Proxy, blob.S3Options) {
 }
 
 // gateway is an HTTP proxy before the S3 server that counts and can change the
-// answers.
+// answers, or break off before a request reaches the server.
 type gateway struct {
-	trips atomic.Int64
-	alter atomic.Pointer[func(*http.Response) error]
+	trips  atomic.Int64
+	alter  atomic.Pointer[func(*http.Response) error]
+	broken atomic.Pointer[func(*http.Request) bool]
 }
 
 var errDropAnswer = errors.New("the answer is dropped")
@@ -59,7 +60,12 @@ func newGateway(t *testing.T) (*gateway, blob.S3Options) {
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
-	server := httptest.NewServer(proxy)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if broken := g.broken.Load(); broken != nil && (*broken)(r) {
+			panic(http.ErrAbortHandler)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
 	t.Cleanup(transport.CloseIdleConnections)
 	t.Cleanup(server.Close)
 	options.Endpoint = server.URL
@@ -67,6 +73,9 @@ func newGateway(t *testing.T) (*gateway, blob.S3Options) {
 }
 
 func (g *gateway) change(alter func(*http.Response) error) { g.alter.Store(&alter) }
+
+// refuse breaks the connection of a request that the server then never sees.
+func (g *gateway) refuse(broken func(*http.Request) bool) { g.broken.Store(&broken) }
 
 // answers makes the gateway answer writes with an S3 error.
 func (g *gateway) answers(status int, code string) {
