@@ -44,7 +44,7 @@ test: build ## run every test that needs no other server
 
 .PHONY: test-all
 test-all: build ## run every test, with PostgreSQL, S3, MongoDB protocol, Redis and a browser; installs what is missing
-	tools/with-servers.sh env LLMHIST_TEST_ALL=1 CI=1 CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m ./...
+	tools/with-servers.sh env LLMHIST_TEST_ALL=1 CI=1 tools/go-tests.sh
 	cd web && npm test --silent
 	tools/with-browser.sh npm --prefix web run --silent test:browser
 

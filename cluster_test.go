@@ -1,3 +1,5 @@
+//go:build !race
+
 package main
 
 import (
@@ -89,17 +91,8 @@ func (c *cluster) database() *sql.DB {
 	return db
 }
 
-// within polls for what becomes true by itself.
-func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in %s: %s", limit, what)
-		}
-	}
-}
-
 func TestThreeServersAreOne(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	c := newCluster(t, 3, "RATE_LIMITS_IMAGE_GENERATE=10/day")
 	one := c.servers[0]
 	token := userToken(one, true)
@@ -259,6 +252,7 @@ func (u *underWay) state(p *process, token string) string {
 }
 
 func TestServersLeaveEachOthersRequestsAloneAndSettleThoseOfTheDead(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	provider, calls, release := stalled(t)
 	c := newCluster(t, 2, "OPENAI_BASE_URL="+provider+"/v1", "OPENAI_API_KEY=sk-x", "OPENAI_DEFAULT_MODEL=demo-1",
 		"POLLINATIONS_API_URL="+provider, "POLLINATIONS_API_KEY=sk-y")

@@ -1,14 +1,9 @@
+//go:build !race
+
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"io/fs"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,113 +15,6 @@ import (
 
 	"llmhist/bench/crash"
 )
-
-// process is the real binary, serving from a data directory that survives it.
-type process struct {
-	t       *testing.T
-	command *exec.Cmd
-	url     string
-	output  *safeBuffer
-}
-
-// compile builds the program as it is, once for all tests.
-var compile = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "llmhist-test-*") // removed by TestMain
-	if err != nil {
-		return "", err
-	}
-	binary := filepath.Join(dir, "llmhist")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	compiledDir = dir
-	return binary, nil
-})
-
-var compiledDir string
-
-func buildBinary(t *testing.T) string {
-	t.Helper()
-	binary, err := compile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return binary
-}
-
-func start(t *testing.T, binary, dir string, env ...string) *process {
-	t.Helper()
-	p := &process{t: t, command: exec.Command(binary, "serve"), output: &safeBuffer{}}
-	p.command.Env = append(os.Environ(), append([]string{
-		"PORT=0", "DATA_DIR=" + dir, "LOG_LEVEL=warn", "ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword,
-		"RATE_LIMITS_AUTH_LOGIN=off", "RATE_LIMITS_AUTH_REGISTER=off", "RATE_LIMITS_IMAGE_GENERATE=off", "RATE_LIMITS_CHAT_MESSAGE=off", "RATE_LIMITS_ADMIN_ALL=off",
-	}, env...)...)
-	p.command.Stderr = p.output
-	stdout, err := p.command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = p.command.Process.Kill(); _ = p.command.Wait() })
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		if _, url, found := strings.Cut(lines.Text(), "is ready: "); found {
-			p.url = url
-			go func() { _, _ = io.Copy(io.Discard, stdout) }() // ends with the process
-			return p
-		}
-	}
-	t.Fatalf("it did not start:\n%s", p.output)
-	return nil
-}
-
-func (p *process) kill(signal syscall.Signal) error {
-	_ = p.command.Process.Signal(signal)
-	return p.command.Wait()
-}
-
-// send returns the answer, or an error when the process died meanwhile.
-func (p *process) send(method, path, token string, body any) (int, []byte, error) {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return 0, nil, err
-	}
-	if strings.HasPrefix(path, "/") {
-		path = p.url + path
-	}
-	request, err := http.NewRequestWithContext(context.Background(), method, path, bytes.NewReader(data))
-	if err != nil {
-		return 0, nil, err
-	}
-	request.Header.Set("Authorization", "Bearer "+token)
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	} else {
-		request.Body, request.ContentLength = http.NoBody, 0
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(response.Body)
-	return response.StatusCode, answer, err
-}
-
-func (p *process) json(method, path, token string, body any, want int) object {
-	p.t.Helper()
-	status, data, err := p.send(method, path, token, body)
-	if err != nil || status != want {
-		p.t.Fatalf("%s %s: %d %v %.300s", method, path, status, err, data)
-	}
-	var members object
-	if err := json.Unmarshal(data, &members); err != nil {
-		p.t.Fatal(err)
-	}
-	return members
-}
 
 // TestNothingAcknowledgedIsLostToAKill kills the binary under sixteen writers
 // over all modules, again and again, and holds what the next start shows against
@@ -178,57 +66,6 @@ func reportCrash(t *testing.T, r *crash.Run) {
 	if n := len(r.Violations()); n > 0 {
 		t.Errorf("%d violations", n)
 	}
-}
-
-func userToken(p *process, register bool) string {
-	p.t.Helper()
-	credentials := object{"email": "ada@example.com", "password": "password of ada"}
-	if register {
-		p.json("POST", "/auth/register", "", credentials, 201)
-	}
-	return p.json("POST", "/auth/login", "", credentials, 200)["accessToken"].(string)
-}
-
-// storedRequests reads the records and counts the index lines of a bucket. A
-// request directory without a record is reported as one with none.
-func storedRequests(t *testing.T, bucket string) (records map[string]object, lines map[string]int) {
-	t.Helper()
-	records, lines = map[string]object{}, map[string]int{}
-	err := filepath.WalkDir(bucket, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		switch {
-		case strings.HasSuffix(path, "/record.json"):
-			var record object
-			if err := json.Unmarshal(data, &record); err != nil {
-				return fmt.Errorf("%s: %w", path, err)
-			}
-			records[filepath.Base(filepath.Dir(path))] = record
-		case strings.HasSuffix(path, "/input.json"):
-			id := filepath.Base(filepath.Dir(path))
-			if records[id] == nil {
-				records[id] = object{}
-			}
-		case strings.HasSuffix(path, ".jsonl"):
-			for line := range strings.Lines(string(data)) {
-				var entry struct{ ID string }
-				if err := json.Unmarshal([]byte(line), &entry); err != nil {
-					return fmt.Errorf("%s: %w: %q", path, err, line)
-				}
-				lines[entry.ID]++
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return records, lines
 }
 
 func TestFiftyImagesAtOnce(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -280,4 +281,14 @@ func list(value any) []object {
 		items = append(items, item.(object))
 	}
 	return items
+}
+
+// within polls for what becomes true by itself.
+func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in %s: %s", limit, what)
+		}
+	}
 }

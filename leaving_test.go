@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -308,4 +310,46 @@ func (l *leaver) checkRecords(dir string, ids map[string]int64) {
 	if checked == 0 {
 		l.t.Error("no record bears a mark")
 	}
+}
+
+// storedRequests reads the records and counts the index lines of a bucket. A
+// request directory without a record is reported as one with none.
+func storedRequests(t *testing.T, bucket string) (records map[string]object, lines map[string]int) {
+	t.Helper()
+	records, lines = map[string]object{}, map[string]int{}
+	err := filepath.WalkDir(bucket, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case strings.HasSuffix(path, "/record.json"):
+			var record object
+			if err := json.Unmarshal(data, &record); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			records[filepath.Base(filepath.Dir(path))] = record
+		case strings.HasSuffix(path, "/input.json"):
+			id := filepath.Base(filepath.Dir(path))
+			if records[id] == nil {
+				records[id] = object{}
+			}
+		case strings.HasSuffix(path, ".jsonl"):
+			for line := range strings.Lines(string(data)) {
+				var entry struct{ ID string }
+				if err := json.Unmarshal([]byte(line), &entry); err != nil {
+					return fmt.Errorf("%s: %w: %q", path, err, line)
+				}
+				lines[entry.ID]++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records, lines
 }
