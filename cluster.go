@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"llmhist/platform/database"
 	"llmhist/platform/datadir"
 	"llmhist/platform/instance"
 )
@@ -62,4 +63,18 @@ func withoutSecrets(address string) string {
 		address = address[at+1:]
 	}
 	return strings.ToLower(strings.TrimSuffix(address, "/"))
+}
+
+// requireNoServer refuses what needs the database for itself while a server
+// lives on it. The lock of the data directory is held, which is enough for a
+// database that is a file in there.
+func requireNoServer(ctx context.Context, db *database.DB, dataDir string) error {
+	if db.Dialect() == database.SQLite {
+		return nil
+	}
+	home, err := datadir.Home(dataDir)
+	if err != nil {
+		return err
+	}
+	return instance.RequireNone(ctx, db, home)
 }

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -315,5 +317,23 @@ func TestAServerThatCannotJoinSaysWhich(t *testing.T) {
 				t.Errorf("exit %v, said:\n%s", err, text)
 			}
 		})
+	}
+}
+
+func TestWhatNeedsTheStoresForItselfIsRefusedBesideAServerOfAnotherMachine(t *testing.T) {
+	c := newCluster(t, 1)
+	env := append(c.env, "DATA_DIR="+t.TempDir())
+	target := filepath.Join(t.TempDir(), "target.yaml")
+	if err := os.WriteFile(target, []byte("data:\n  dir: "+t.TempDir()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"check", "--repair"}, {"copy", "--to", target}} {
+		out, err := runBinary(t, env, args...)
+		if err == nil || !strings.Contains(out, "a running server works with this database (host ") {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if out, err := runBinary(t, env, "check", "--grace", "1h"); err != nil {
+		t.Errorf("check without --repair: %v\n%s", err, out)
 	}
 }

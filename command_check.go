@@ -47,8 +47,8 @@ func checkCommand(load loader) *cobra.Command {
 It works while the server runs and changes nothing. With --repair it makes rows
 and daily indexes again from the records, which are the durable history, and
 removes what belongs to nothing and is older than --grace. For that the server
-must be stopped, on every machine that shares the stores: it takes the lock of
-the data directory. What was lost for good is reported and left alone.
+must be stopped, on every machine that shares the stores: beside one it refuses.
+What was lost for good is reported and left alone.
 
 Exit code 0: no difference, or all of them repaired. 1: there are differences.
 2: it could not check; one line says which setting to look at.`,
@@ -151,6 +151,11 @@ func openCheckedStores(ctx context.Context, cfg config.Config, repair bool) (_ *
 	}
 	if err := s.openDatabases(ctx); err != nil {
 		return nil, err
+	}
+	if repair {
+		if err := requireNoServer(ctx, s.db, cfg.Data.Dir); err != nil {
+			return nil, fmt.Errorf("--repair changes what servers work with: %w", err)
+		}
 	}
 	if s.images, err = s.openBucket(ctx, cfg.S3.Bucket, repair); err != nil {
 		return nil, err

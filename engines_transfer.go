@@ -65,6 +65,9 @@ func openEngines(ctx context.Context, cfg config.Config, use engineUse) (_ *open
 	if err == nil {
 		o.schema, err = transfer.SchemaOf(list)
 	}
+	if err == nil && !use.beside {
+		err = requireNoServer(ctx, o.DB, cfg.Data.Dir)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -226,3 +226,23 @@ func TestAKilledServerWithAnotherKeyStopsMattering(t *testing.T) {
 		return err == nil
 	})
 }
+
+func TestWorkThatNeedsTheDatabaseForItselfIsRefusedBesideAServer(t *testing.T) {
+	db := testkit.Postgres(t)
+	if err := RequireNone(t.Context(), db, "a"); err != nil {
+		t.Error(err)
+	}
+	there := mustEnter(t, db, self("b"))
+	if err := RequireNone(t.Context(), db, "a"); err == nil || !strings.Contains(err.Error(), "host web-b, seen") {
+		t.Errorf("beside a server: %v", err)
+	}
+	if err := RequireNone(t.Context(), db, "b"); err != nil {
+		t.Errorf("after a server of the same directory, whose lock is held: %v", err)
+	}
+	if err := there.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := RequireNone(t.Context(), db, "a"); err != nil {
+		t.Errorf("after it left: %v", err)
+	}
+}

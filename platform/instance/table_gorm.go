@@ -68,7 +68,7 @@ func (t table) delete(ctx context.Context, id string) error {
 
 func (t table) list(ctx context.Context) ([]row, error) {
 	var rows []row
-	err := t.db.Read(ctx).Model(&row{}).Select("id, host, key_id, trusted_keys, stores, " + t.age() + " AS seconds").Order("id").Find(&rows).Error
+	err := t.db.Read(ctx).Model(&row{}).Select("id, home, host, key_id, trusted_keys, stores, " + t.age() + " AS seconds").Order("id").Find(&rows).Error
 	return rows, database.Fault(err)
 }
 
@@ -82,6 +82,7 @@ func (t table) age() string {
 
 type row struct {
 	ID          string `gorm:"primaryKey"`
+	Home        string
 	Host        string
 	KeyID       string
 	TrustedKeys string
