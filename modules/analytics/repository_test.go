@@ -161,6 +161,7 @@ func TestRepository(t *testing.T) {
 		{"an erased account leaves only sums", erase},
 		{"erasing while events arrive loses nothing", eraseConcurrently},
 		{"old events go and sums stay", deleteEvents},
+		{"any window is the sum of its events", comparedAsEvents},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			eachStore(t, func(t *testing.T, s store) { c.run(t, s.repository(), s) })

@@ -1,0 +1,25 @@
+package analytics
+
+import (
+	"testing"
+	"time"
+
+	"llmhist/platform/fault"
+)
+
+// persist repeats a call that may fail for the moment, as the recorder and the
+// eraser do: where the machine is slow a document database can take longer than
+// an operation may.
+func persist(t testing.TB, call func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * batchLease); ; time.Sleep(100 * time.Millisecond) {
+		err := call()
+		if err == nil {
+			return
+		}
+		if !fault.Is(err, fault.Unavailable) || time.Now().After(deadline) {
+			t.Error(err)
+			return
+		}
+	}
+}
