@@ -21,6 +21,7 @@ const figureSums = `CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(failed) 
 // part is where the sums of one piece of a scope are. Hours of single users are
 // in tables of their own.
 type part struct {
+	grain grain
 	table string
 	start string // the column that holds the beginning of a row's time
 	where string
@@ -29,9 +30,22 @@ type part struct {
 
 func partOf(p piece, byUser bool) part {
 	if p.Grain == grainHour && byUser {
-		return part{"analytics_hours", "hour", "hour >= ? AND hour < ?", []any{p.From, p.To}}
+		return part{p.Grain, "analytics_hours", "hour", "hour >= ? AND hour < ?", []any{p.From, p.To}}
 	}
-	return part{"analytics_sums", "start", "grain = ? AND start >= ? AND start < ?", []any{int64(p.Grain), p.From, p.To}}
+	return part{p.Grain, "analytics_sums", "start", "grain = ? AND start >= ? AND start < ?", []any{int64(p.Grain), p.From, p.To}}
+}
+
+// startBy returns the expression for the beginning of the step that a row
+// belongs to. Where it is a column of the key, nothing has to be sorted.
+func (p *part) startBy(step Step) string {
+	switch {
+	case step == StepNone:
+		return "0"
+	case step == StepDay && p.grain < grainDay:
+		return p.start + " - " + p.start + " % 86400"
+	default:
+		return p.start
+	}
 }
 
 func (p *part) and(condition string, arg any) {
@@ -83,14 +97,7 @@ func (r *gormRepository) ListRollups(ctx context.Context, scope Scope, group Gro
 		groups = append([]string{"1"}, groups...)
 	}
 	query, args := union(parts, func(p part) string {
-		columns := []string{"0 AS start"}
-		switch group.Step {
-		case StepHour:
-			columns[0] = p.start + " AS start"
-		case StepDay:
-			columns[0] = p.start + " - " + p.start + " % 86400 AS start"
-		}
-		return strings.Join(append(append(columns, groupColumns(group)...), figureSums), ", ")
+		return strings.Join(append([]string{p.startBy(group.Step) + " AS start"}, append(groupColumns(group), figureSums)...), ", ")
 	}, groups)
 	var rows []sumRow
 	if err := r.db.Read(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {

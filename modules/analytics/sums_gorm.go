@@ -28,6 +28,11 @@ func addSums(tx *gorm.DB, hours []hourRow, latencies []latencyRow, areNew bool) 
 	if err := addLatencies(tx, sorted(latencies)); err != nil {
 		return err
 	}
+	return addDerived(tx, hours, latencies, areNew)
+}
+
+// addDerived adds what hours hold to all that is made from them.
+func addDerived(tx *gorm.DB, hours []hourRow, latencies []latencyRow, areNew bool) error {
 	if err := addCoarse(tx, coarsen(hours, latencies, areNew)); err != nil {
 		return err
 	}
