@@ -99,15 +99,33 @@ func (r *gormRepository) ListRollups(ctx context.Context, scope Scope, group Gro
 	query, args := union(parts, func(p part) string {
 		return strings.Join(append([]string{p.startBy(group.Step) + " AS start"}, append(groupColumns(group), figureSums)...), ", ")
 	}, groups)
-	var rows []sumRow
+	rows := make([]sumRow, 0, 64)
 	if err := r.db.Read(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
 		return nil, database.Fault(err)
 	}
-	list := make([]Rollup, len(rows))
-	for i, row := range rows {
-		list[i] = row.rollup(group.Step)
+	return mergeRows(rows, group.Step), nil
+}
+
+// mergeRows adds up the rows of each group and sorts the groups here, because
+// collations differ between engines.
+func mergeRows(rows []sumRow, step Step) []Rollup {
+	type key struct {
+		start                    int64
+		service, provider, model string
 	}
-	return fold(list, func(r Rollup) Rollup { r.Figures = Figures{}; return r }), nil
+	index := make(map[key]int, len(rows))
+	list := make([]Rollup, 0, len(rows))
+	for _, row := range rows {
+		k := key{row.Start, row.Service, row.Provider, row.Model}
+		if i, known := index[k]; known {
+			list[i].Figures.Add(row.Figures)
+			continue
+		}
+		index[k] = len(list)
+		list = append(list, row.rollup(step))
+	}
+	slices.SortFunc(list, compareRollups)
+	return list
 }
 
 // ListLatencies reads histograms from the rows of longer sums, which have them
@@ -149,7 +167,7 @@ func (g latencyGroups) list() []LatencyRollup {
 			list = append(list, LatencyRollup{Service: key[0], Provider: key[1], Model: key[2], Latencies: *histogram})
 		}
 	}
-	slices.SortFunc(list, func(a, b LatencyRollup) int { // here, because collations differ between engines
+	slices.SortFunc(list, func(a, b LatencyRollup) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Model, b.Model))
 	})
 	return list
