@@ -238,6 +238,7 @@ func comparedAsEvents(t *testing.T, r Repository, s store) {
 			}
 		}
 		wg.Wait()
+		settled(t, s)
 		if round%2 == 1 {
 			for _, user := range []int64{int64(round), int64(round + 1)} {
 				persist(t, func() error { return r.DetachUser(t.Context(), user) })

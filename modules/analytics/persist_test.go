@@ -23,3 +23,12 @@ func persist(t testing.TB, call func() error) {
 		}
 	}
 }
+
+// settled completes what calls that failed for the moment left behind, as a
+// process does once their lease is over.
+func settled(t testing.TB, s store) {
+	t.Helper()
+	if s.documents != nil {
+		persist(t, func() error { return afterLease(s.documents).recover(t.Context()) })
+	}
+}
