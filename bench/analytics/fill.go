@@ -22,7 +22,7 @@ type filled struct {
 	loaded, derived        time.Duration // what making the hours and everything else took
 }
 
-// lastBefore is the step that makes the longer sums from the hours.
+// sumsStep is the step that makes the longer sums from the hours.
 const sumsStep = "00011"
 
 // fill puts the hours of all events straight into their tables, as they are
@@ -37,8 +37,18 @@ func fill(ctx context.Context, db *database.DB, o options, now time.Time) (fille
 	if _, err := db.Migrate(ctx, old); err != nil {
 		return f, err
 	}
+	before, after := sqliteFilling, sqliteFilled
+	if db.Dialect() == database.Postgres {
+		before, after = postgresFilling, postgresFilled
+	}
 	began := time.Now()
+	if err := execute(ctx, db, before); err != nil {
+		return f, err
+	}
 	if err := fillHours(ctx, db, o, now); err != nil {
+		return f, err
+	}
+	if err := execute(ctx, db, after); err != nil {
 		return f, err
 	}
 	f.loaded = time.Since(began)
@@ -70,12 +80,23 @@ func stepsBefore(number string) (fs.FS, error) {
 	})
 }
 
+// Nobody waits for the hours to be durable while they are made.
+var (
+	sqliteFilling   = []string{"PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000"}
+	sqliteFilled    = []string{"PRAGMA wal_checkpoint(TRUNCATE)", "PRAGMA cache_size = -4000", "PRAGMA synchronous = FULL"}
+	postgresFilling = []string{"SET synchronous_commit = off"}
+	postgresFilled  = []string{"VACUUM (ANALYZE)"}
+)
+
 // settle does what an engine does in time by itself.
 func settle(ctx context.Context, db *database.DB) error {
-	statements := []string{"PRAGMA wal_checkpoint(TRUNCATE)"}
 	if db.Dialect() == database.Postgres {
-		statements = []string{"VACUUM (ANALYZE)", "CHECKPOINT"}
+		return execute(ctx, db, []string{"VACUUM (ANALYZE)", "CHECKPOINT"})
 	}
+	return execute(ctx, db, []string{"PRAGMA wal_checkpoint(TRUNCATE)"})
+}
+
+func execute(ctx context.Context, db *database.DB, statements []string) error {
 	for _, statement := range statements {
 		if _, err := db.Handle().ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)

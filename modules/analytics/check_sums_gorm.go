@@ -70,7 +70,7 @@ func (r *gormRepository) ListStaleMonths(ctx context.Context) ([]time.Time, erro
 
 func (m monthTotals) addStored(db *gorm.DB) error {
 	var rows []map[string]any
-	err := db.Raw("SELECT grain, CASE WHEN user_id = ? THEN 1 ELSE 0 END AS everyone, start, "+figureSums+", "+bucketSums+
+	err := db.Raw("SELECT CAST(grain AS BIGINT) AS grain, CASE WHEN user_id = ? THEN 1 ELSE 0 END AS everyone, start, "+figureSums+", "+bucketSums+
 		" FROM analytics_sums GROUP BY 1, 2, 3", everyoneUser).Scan(&rows).Error
 	for _, row := range rows {
 		sum := m.of(monthKind{month: wholeNumber(row["start"]), grain: grain(wholeNumber(row["grain"])), everyone: wholeNumber(row["everyone"]) == 1})
