@@ -40,6 +40,7 @@ CREATE TABLE analytics_sums (
 );
 
 -- Requests by account and service, per day and month, to find who made the most.
+-- service is '' for all of them together.
 CREATE TABLE analytics_ranks (
     grain    SMALLINT NOT NULL,
     user_id  BIGINT NOT NULL,
@@ -51,6 +52,7 @@ CREATE TABLE analytics_ranks (
 CREATE INDEX analytics_ranks_requests ON analytics_ranks (grain, start, service, requests);
 
 -- When an account used a service first and last, to count the active ones.
+-- service is '' for any of them.
 CREATE TABLE analytics_accounts (
     user_id  BIGINT NOT NULL,
     service  TEXT NOT NULL,
@@ -58,7 +60,7 @@ CREATE TABLE analytics_accounts (
     last_ms  BIGINT NOT NULL,
     PRIMARY KEY (user_id, service)
 );
-CREATE INDEX analytics_accounts_last_ms ON analytics_accounts (last_ms);
+CREATE INDEX analytics_accounts_last_ms ON analytics_accounts (service, last_ms);
 
 -- Nobody may add to the hours while they are summed.
 LOCK TABLE analytics_hours, analytics_latencies IN SHARE ROW EXCLUSIVE MODE;
@@ -123,16 +125,19 @@ GROUP BY 1, 2, 3, 4, 5, 6;
 DROP TABLE analytics_wide;
 
 INSERT INTO analytics_ranks (grain, user_id, start, service, requests)
-SELECT 2, user_id, h.hour - h.hour % 86400, service, CAST(SUM(requests) AS BIGINT)
-FROM analytics_hours h WHERE user_id > 0 GROUP BY 2, 3, 4;
-
-INSERT INTO analytics_ranks (grain, user_id, start, service, requests)
-SELECT 3, user_id, CAST(EXTRACT(EPOCH FROM date_trunc('month', to_timestamp(h.hour) AT TIME ZONE 'UTC')) AS BIGINT), service, CAST(SUM(requests) AS BIGINT)
-FROM analytics_hours h WHERE user_id > 0 GROUP BY 2, 3, 4;
+SELECT kinds.grain, h.user_id, CASE kinds.grain WHEN 2 THEN h.hour - h.hour % 86400
+        ELSE CAST(EXTRACT(EPOCH FROM date_trunc('month', to_timestamp(h.hour) AT TIME ZONE 'UTC')) AS BIGINT) END,
+    CASE WHEN kinds.each = 1 THEN h.service ELSE '' END, CAST(SUM(requests) AS BIGINT)
+FROM analytics_hours h CROSS JOIN (
+    SELECT 2 AS grain, 0 AS each UNION ALL SELECT 3, 0 UNION ALL SELECT 2, 1 UNION ALL SELECT 3, 1
+) AS kinds
+WHERE h.user_id > 0 AND (kinds.each = 0 OR h.service <> '')
+GROUP BY 1, 2, 3, 4;
 
 INSERT INTO analytics_accounts (user_id, service, first_ms, last_ms)
-SELECT user_id, service, MIN(first_ms), MAX(last_ms)
-FROM analytics_hours WHERE user_id > 0 GROUP BY user_id, service;
+SELECT user_id, '', MIN(first_ms), MAX(last_ms) FROM analytics_hours WHERE user_id > 0 GROUP BY user_id
+UNION ALL
+SELECT user_id, service, MIN(first_ms), MAX(last_ms) FROM analytics_hours WHERE user_id > 0 AND service <> '' GROUP BY user_id, service;
 
 -- +goose Down
 DROP TABLE analytics_accounts;

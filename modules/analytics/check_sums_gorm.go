@@ -86,7 +86,7 @@ func (m monthTotals) addStored(db *gorm.DB) error {
 
 func (m monthTotals) addStoredRanks(db *gorm.DB) error {
 	var rows []rankRow
-	err := db.Raw("SELECT grain, start, CAST(SUM(requests) AS BIGINT) AS requests FROM analytics_ranks GROUP BY grain, start").Scan(&rows).Error
+	err := db.Raw("SELECT grain, start, CAST(SUM(requests) AS BIGINT) AS requests FROM analytics_ranks WHERE service = '' GROUP BY grain, start").Scan(&rows).Error
 	for _, row := range rows {
 		m.of(monthKind{month: row.Start, grain: row.Grain, ranks: true}).Requests += row.Requests
 	}

@@ -11,40 +11,47 @@ import (
 	"llmhist/platform/database"
 )
 
-// CountUsers takes whoever came last in the period from analytics_accounts
-// alone; of those who came before it and after it, whether they came in it is
-// looked up. first_ms can be too early while an account is being erased, which
-// only costs a look.
+// CountUsers takes whoever came last in the period from an index. Of those who
+// came before its end and after it, whether they came in it is looked up: first_ms
+// can be too early while an account is being erased, which only costs a look.
 func (r *gormRepository) CountUsers(ctx context.Context, scope Scope) (int64, error) {
 	if !scope.From.Before(scope.To) {
 		return 0, ctx.Err()
 	}
-	conditions := "a.user_id > 0 AND a.last_ms >= ? AND a.first_ms < ?"
-	args := []any{scope.From.UnixMilli(), scope.To.UnixMilli()}
+	of, ofArgs := "a.service = ?", []any{scope.Service}
 	if scope.UserID != nil {
-		conditions += " AND a.user_id = ?"
-		args = append(args, *scope.UserID)
+		of, ofArgs = of+" AND a.user_id = ?", append(ofArgs, *scope.UserID)
 	}
-	if scope.Service != "" {
-		conditions += " AND a.service = ?"
-		args = append(args, scope.Service)
-	}
-	came := []string{"a.last_ms < ?"}
-	args = append(args, scope.To.UnixMilli())
-	for _, p := range scope.pieces(grainMonth) {
-		table, where := "analytics_ranks", "s.grain = ? AND s.start >= ? AND s.start < ?"
-		if p.Grain == grainHour {
-			table, where = "analytics_hours", "s.hour >= ? AND s.hour < ?"
-		} else {
-			args = append(args, int64(p.Grain))
-		}
-		args = append(args, p.From, p.To)
-		came = append(came, "EXISTS (SELECT 1 FROM "+table+" s WHERE "+where+" AND s.user_id = a.user_id AND s.service = a.service)")
-	}
+	came, cameArgs := cameIn(scope)
+	from, to := scope.From.UnixMilli(), scope.To.UnixMilli()
+	args := slices.Concat(ofArgs, []any{from, to}, ofArgs, []any{to, to}, cameArgs)
 	var count int64
-	err := r.db.Read(ctx).Raw("SELECT COUNT(DISTINCT a.user_id) FROM analytics_accounts a WHERE "+conditions+
-		" AND ("+strings.Join(came, " OR ")+")", args...).Scan(&count).Error
+	err := r.db.Read(ctx).Raw("SELECT (SELECT COUNT(*) FROM analytics_accounts a WHERE "+of+" AND a.last_ms >= ? AND a.last_ms < ?)"+
+		" + (SELECT COUNT(*) FROM analytics_accounts a WHERE "+of+" AND a.last_ms >= ? AND a.first_ms < ? AND EXISTS ("+came+"))",
+		args...).Scan(&count).Error
 	return count, database.Fault(err)
+}
+
+// cameIn selects the rows of account a in scope, of the longest times first:
+// they are the fewest.
+func cameIn(scope Scope) (query string, args []any) {
+	pieces := scope.pieces(grainMonth)
+	slices.SortStableFunc(pieces, func(a, b piece) int { return cmp.Compare(b.Grain, a.Grain) })
+	var selects []string
+	for _, p := range pieces {
+		if p.Grain != grainHour {
+			selects = append(selects, "SELECT 1 FROM analytics_ranks s WHERE s.grain = ? AND s.user_id = a.user_id AND s.start >= ? AND s.start < ? AND s.service = a.service")
+			args = append(args, int64(p.Grain), p.From, p.To)
+			continue
+		}
+		hours := "SELECT 1 FROM analytics_hours s WHERE s.user_id = a.user_id AND s.hour >= ? AND s.hour < ?"
+		args = append(args, p.From, p.To)
+		if scope.Service != "" {
+			hours += " AND s.service = a.service"
+		}
+		selects = append(selects, hours)
+	}
+	return strings.Join(selects, " UNION ALL "), args
 }
 
 // The numbers of candidates that ListTopUsers tries of every day or month. The
@@ -70,13 +77,10 @@ func (r *gormRepository) ListTopUsers(ctx context.Context, scope Scope, limit in
 		}
 		return r.sumUsers(ctx, scope, []int64{*scope.UserID})
 	}
-	lists, err := r.rankings(ctx, scope)
-	if err != nil {
-		return nil, err
-	}
+	rankings := rankingsOf(scope)
 	var top []UserRollup
 	for _, most := range candidateSteps {
-		candidates, others, err := r.candidates(ctx, lists, most)
+		candidates, others, err := r.candidates(ctx, rankings, most)
 		if err != nil {
 			return nil, err
 		}
@@ -95,39 +99,29 @@ func (r *gormRepository) ListTopUsers(ctx context.Context, scope Scope, limit in
 	return r.sumUsers(ctx, scope, ids)
 }
 
-// ranking names the accounts that used a service in a day or month.
+// ranking is a day or month in which accounts are ranked by their requests to a
+// service, or with "" to all.
 type ranking struct {
 	grain   grain
 	start   int64
 	service string
 }
 
-// rankings returns those that hold the scope.
-func (r *gormRepository) rankings(ctx context.Context, scope Scope) ([]ranking, error) {
-	g := grainMonth
-	if len(scope.cover(grainDay)) <= coveredDays {
-		g = grainDay
+// rankingsOf returns those that hold the scope.
+func rankingsOf(scope Scope) []ranking {
+	g, starts := grainDay, scope.cover(grainDay)
+	if len(starts) > coveredDays {
+		g, starts = grainMonth, scope.cover(grainMonth)
 	}
-	starts := scope.cover(g)
-	services := []string{scope.Service}
-	if scope.Service == "" {
-		services = nil
-		err := r.db.Read(ctx).Raw("SELECT DISTINCT service FROM analytics_sums WHERE grain = ? AND user_id = ? AND start >= ? AND start <= ?",
-			int64(g), everyoneUser, starts[0], starts[len(starts)-1]).Scan(&services).Error
-		if err != nil {
-			return nil, database.Fault(err)
-		}
+	list := make([]ranking, len(starts))
+	for i, start := range starts {
+		list[i] = ranking{g, start, scope.Service}
 	}
-	var list []ranking
-	for _, start := range starts {
-		for _, service := range services {
-			list = append(list, ranking{g, start, service})
-		}
-	}
-	return list, nil
+	return list
 }
 
-// maxRankings bounds the parts of one statement; SQLite takes 500.
+// maxRankings bounds the parts of one statement, of which SQLite takes 500; only
+// periods of many years have more.
 const maxRankings = 100
 
 // candidates returns the accounts that are among the first most of any ranking,
@@ -137,7 +131,7 @@ func (r *gormRepository) candidates(ctx context.Context, rankings []ranking, mos
 		selects := make([]string, len(part))
 		var args []any
 		for i, one := range part {
-			selects[i] = "SELECT * FROM (SELECT user_id, requests, start, service FROM analytics_ranks WHERE grain = ? AND start = ? AND service = ? " +
+			selects[i] = "SELECT * FROM (SELECT user_id, requests, start FROM analytics_ranks WHERE grain = ? AND start = ? AND service = ? " +
 				"ORDER BY requests DESC LIMIT ?) AS ranking"
 			args = append(args, int64(one.grain), one.start, one.service, most)
 		}
@@ -145,18 +139,17 @@ func (r *gormRepository) candidates(ctx context.Context, rankings []ranking, mos
 		if err := r.db.Read(ctx).Raw(strings.Join(selects, " UNION ALL "), args...).Scan(&rows).Error; err != nil {
 			return nil, 0, database.Fault(err)
 		}
-		length, last := map[ranking]int{}, map[ranking]int64{}
+		length, last := map[int64]int{}, map[int64]int64{} // by start
 		for _, row := range rows {
-			of := ranking{start: row.Start, service: row.Service}
-			length[of]++
-			if n, known := last[of]; !known || row.Requests < n {
-				last[of] = row.Requests
+			length[row.Start]++
+			if n, known := last[row.Start]; !known || row.Requests < n {
+				last[row.Start] = row.Requests
 			}
 			ids = append(ids, row.UserID)
 		}
-		for of, n := range length {
+		for start, n := range length {
 			if n >= most {
-				others += last[of]
+				others += last[start]
 			}
 		}
 	}
@@ -194,7 +187,7 @@ func (r *gormRepository) sumAmong(ctx context.Context, scope Scope, ids []int64,
 	for _, p := range scope.pieces(grainMonth) {
 		one := at(p)
 		one.and(condition, list)
-		if scope.Service != "" {
+		if scope.Service != "" || one.table == "analytics_ranks" {
 			one.and("service = ?", scope.Service)
 		}
 		parts = append(parts, one)

@@ -123,7 +123,7 @@ func coarseKeys(hour rollupKey, everyone bool) []coarseKey {
 	return list
 }
 
-// rankRow is a row of analytics_ranks.
+// rankRow is a row of analytics_ranks, of one service or, with "", of all.
 type rankRow struct {
 	Grain         grain
 	UserID, Start int64
@@ -148,7 +148,11 @@ func rank(hours []hourRow) []rankRow {
 			continue
 		}
 		for _, g := range []grain{grainDay, grainMonth} {
-			rows[rankRow{Grain: g, UserID: hour.Key.UserID, Start: g.start(hour.Key.Hour), Service: hour.Key.Service}] += hour.Requests
+			of := rankRow{Grain: g, UserID: hour.Key.UserID, Start: g.start(hour.Key.Hour)}
+			rows[of] += hour.Requests
+			if of.Service = hour.Key.Service; of.Service != "" {
+				rows[of] += hour.Requests
+			}
 		}
 	}
 	list := make([]rankRow, 0, len(rows))
@@ -159,7 +163,7 @@ func rank(hours []hourRow) []rankRow {
 	return sorted(list)
 }
 
-// accountRow is a row of analytics_accounts.
+// accountRow is a row of analytics_accounts, of one service or, with "", of any.
 type accountRow struct {
 	UserID          int64
 	Service         string
@@ -183,13 +187,15 @@ func accountsOf(hours []hourRow) []accountRow {
 		if hour.Key.UserID <= 0 {
 			continue
 		}
-		k := key{hour.Key.UserID, hour.Key.Service}
-		row, known := rows[k]
-		if !known {
-			row = accountRow{k.user, k.service, hour.FirstMS, hour.LastMS}
+		for _, service := range []string{"", hour.Key.Service} {
+			k := key{hour.Key.UserID, service}
+			row, known := rows[k]
+			if !known {
+				row = accountRow{k.user, k.service, hour.FirstMS, hour.LastMS}
+			}
+			row.FirstMS, row.LastMS = min(row.FirstMS, hour.FirstMS), max(row.LastMS, hour.LastMS)
+			rows[k] = row
 		}
-		row.FirstMS, row.LastMS = min(row.FirstMS, hour.FirstMS), max(row.LastMS, hour.LastMS)
-		rows[k] = row
 	}
 	return sorted(slices.Collect(maps.Values(rows)))
 }
