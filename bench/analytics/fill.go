@@ -30,6 +30,9 @@ const sumsStep = "00011"
 // when an installation is upgraded.
 func fill(ctx context.Context, db *database.DB, o options, now time.Time) (filled, error) {
 	var f filled
+	if schema, err := db.CheckSchema(ctx, migrations.Files); err == nil && schema.Pending == 0 { // of an earlier run
+		return f, f.count(ctx, db)
+	}
 	old, err := stepsBefore(sumsStep)
 	if err != nil {
 		return f, err
@@ -59,12 +62,19 @@ func fill(ctx context.Context, db *database.DB, o options, now time.Time) (fille
 	}
 	f.derived = time.Since(began)
 	say("%s: longer sums in %s", db.Dialect(), f.derived.Round(time.Second))
-	for table, rows := range map[string]*int64{"analytics_hours": &f.hours, "analytics_latencies": &f.latencies, "analytics_sums": &f.sums} {
-		if err := db.Handle().QueryRowContext(ctx, "SELECT COUNT(*) FROM "+table).Scan(rows); err != nil {
-			return f, err
-		}
+	if err := f.count(ctx, db); err != nil {
+		return f, err
 	}
 	return f, settle(ctx, db)
+}
+
+func (f *filled) count(ctx context.Context, db *database.DB) error {
+	for table, rows := range map[string]*int64{"analytics_hours": &f.hours, "analytics_latencies": &f.latencies, "analytics_sums": &f.sums} {
+		if err := db.Handle().QueryRowContext(ctx, "SELECT COUNT(*) FROM "+table).Scan(rows); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stepsBefore returns the migrations with smaller numbers.

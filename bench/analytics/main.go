@@ -62,7 +62,7 @@ func parseOptions(args []string) (options, error) {
 	flags.IntVar(&o.days, "days", 400, "days over which they came, until now")
 	flags.IntVar(&o.runs, "runs", 100, "how often each question is asked")
 	flags.StringVar(&o.out, "out", "bin/bench/analytics.md", "report to write")
-	flags.StringVar(&o.dir, "dir", "", "directory for the SQLite database; a temporary one unless named")
+	flags.StringVar(&o.dir, "dir", "", "directory for the SQLite database, a temporary one unless named; what an earlier run filled there is measured again")
 	parts := flags.String("parts", partSQLite+","+partPostgres, "engines to measure")
 	if err := flags.Parse(args); err != nil {
 		return o, err

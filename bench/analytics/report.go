@@ -59,8 +59,11 @@ func (r *report) markdown() string {
 		{"Content", fmt.Sprintf("%d events of %d accounts and of nobody, over %d days, by %d models", r.options.events, r.options.accounts, r.options.days, len(models))},
 	}
 	for _, m := range r.engines {
-		lines = append(lines, [2]string{m.name, fmt.Sprintf("%s; %d rows of hours, %d of their latencies, %d of longer sums, which the migration made in %s",
-			m.version, m.filled.hours, m.filled.latencies, m.filled.sums, m.filled.derived.Round(time.Second))})
+		rows := fmt.Sprintf("%s; %d rows of hours, %d of their latencies, %d of longer sums", m.version, m.filled.hours, m.filled.latencies, m.filled.sums)
+		if m.filled.derived > 0 {
+			rows += ", which the migration made in " + m.filled.derived.Round(time.Second).String()
+		}
+		lines = append(lines, [2]string{m.name, rows})
 	}
 	for _, why := range r.skipped {
 		lines = append(lines, [2]string{"Not measured", why})

@@ -23,18 +23,21 @@ func (r *gormRepository) CountUsers(ctx context.Context, scope Scope) (int64, er
 		of, ofArgs = of+" AND a.user_id = ?", append(ofArgs, *scope.UserID)
 	}
 	came, cameArgs := cameIn(scope)
+	if len(scope.cover(grainDay)) <= listedDays {
+		came, cameArgs = cameWithin(scope)
+	}
 	from, to := scope.From.UnixMilli(), scope.To.UnixMilli()
 	args := slices.Concat(ofArgs, []any{from, to}, ofArgs, []any{to, to}, cameArgs)
 	var count int64
 	err := r.db.Read(ctx).Raw("SELECT (SELECT COUNT(*) FROM analytics_accounts a WHERE "+of+" AND a.last_ms >= ? AND a.last_ms < ?)"+
-		" + (SELECT COUNT(*) FROM analytics_accounts a WHERE "+of+" AND a.last_ms >= ? AND a.first_ms < ? AND EXISTS ("+came+"))",
+		" + (SELECT COUNT(*) FROM analytics_accounts a WHERE "+of+" AND a.last_ms >= ? AND a.first_ms < ? AND "+came+")",
 		args...).Scan(&count).Error
 	return count, database.Fault(err)
 }
 
-// cameIn selects the rows of account a in scope, of the longest times first:
-// they are the fewest.
-func cameIn(scope Scope) (query string, args []any) {
+// cameIn is the condition that account a has rows in scope. It looks into those
+// of the longest times first: they are the fewest.
+func cameIn(scope Scope) (condition string, args []any) {
 	pieces := scope.pieces(grainMonth)
 	slices.SortStableFunc(pieces, func(a, b piece) int { return cmp.Compare(b.Grain, a.Grain) })
 	var selects []string
@@ -51,7 +54,34 @@ func cameIn(scope Scope) (query string, args []any) {
 		}
 		selects = append(selects, hours)
 	}
-	return strings.Join(selects, " UNION ALL "), args
+	return "EXISTS (" + strings.Join(selects, " UNION ALL ") + ")", args
+}
+
+// listedDays is up to how many days those who came in them are listed once
+// instead of looked up one by one.
+const listedDays = 8
+
+// cameWithin is cameIn for a short time. The sign before user_id keeps SQLite
+// from making the list before there is anybody to look for in it.
+func cameWithin(scope Scope) (condition string, args []any) {
+	var selects []string
+	for _, p := range scope.pieces(grainDay) {
+		if p.Grain == grainDay {
+			for day := p.From; day < p.To; day += 86400 {
+				selects = append(selects, "SELECT user_id FROM analytics_ranks WHERE grain = ? AND start = ? AND service = ?")
+				args = append(args, int64(grainDay), day, scope.Service)
+			}
+			continue
+		}
+		hours := "SELECT user_id FROM analytics_hours WHERE hour >= ? AND hour < ?"
+		args = append(args, p.From, p.To)
+		if scope.Service != "" {
+			hours += " AND service = ?"
+			args = append(args, scope.Service)
+		}
+		selects = append(selects, hours)
+	}
+	return "+a.user_id IN (" + strings.Join(selects, " UNION ALL ") + ")", args
 }
 
 // The numbers of candidates that ListTopUsers tries of every day or month. The
