@@ -48,6 +48,11 @@ func (p *part) startBy(step Step) string {
 	}
 }
 
+// holds reports whether each row of the part is a group by itself.
+func (p *part) holds(group Group) bool {
+	return group.Service && group.Model && (group.Step == StepDay && p.grain == grainDay || group.Step == StepHour && p.grain == grainHour)
+}
+
 func (p *part) and(condition string, arg any) {
 	p.where += " AND " + condition
 	p.args = append(p.args, arg)
@@ -72,19 +77,24 @@ func partsOf(scope Scope, coarsest grain) []part {
 	return list
 }
 
-// union selects columns from all parts at once. Each part is grouped by itself:
-// what belongs to one group is still to be added up.
-func union(parts []part, columns func(part) string, groups []string) (query string, args []any) {
+// union selects from all parts at once. What of several parts belongs to one
+// group is still to be added up.
+func union(parts []part, selectFrom func(part) string) (query string, args []any) {
 	selects := make([]string, len(parts))
 	for i, p := range parts {
-		selects[i] = "SELECT " + columns(p) + " FROM " + p.table + " WHERE " + p.where
-		if len(groups) > 0 {
-			selects[i] += " GROUP BY " + strings.Join(groups, ", ")
-		}
-		selects[i] += " HAVING SUM(requests) > 0"
+		selects[i] = selectFrom(p)
 		args = append(args, p.args...)
 	}
 	return strings.Join(selects, " UNION ALL "), args
+}
+
+// sums selects columns of a part by groups.
+func (p *part) sums(columns []string, groups ...string) string {
+	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + p.table + " WHERE " + p.where
+	if len(groups) > 0 {
+		query += " GROUP BY " + strings.Join(groups, ", ")
+	}
+	return query + " HAVING SUM(requests) > 0"
 }
 
 func (r *gormRepository) ListRollups(ctx context.Context, scope Scope, group Group) ([]Rollup, error) {
@@ -93,12 +103,17 @@ func (r *gormRepository) ListRollups(ctx context.Context, scope Scope, group Gro
 		return []Rollup{}, ctx.Err()
 	}
 	groups := groupColumns(group)
-	if group.Step != StepNone {
-		groups = append([]string{"1"}, groups...)
-	}
 	query, args := union(parts, func(p part) string {
-		return strings.Join(append([]string{p.startBy(group.Step) + " AS start"}, append(groupColumns(group), figureSums)...), ", ")
-	}, groups)
+		columns := append([]string{p.startBy(group.Step) + " AS start"}, groups...)
+		if p.holds(group) {
+			return "SELECT " + strings.Join(append(columns, figureNames()...), ", ") + " FROM " + p.table + " WHERE " + p.where + " AND requests > 0"
+		}
+		columns = append(columns, figureSums)
+		if group.Step == StepNone {
+			return p.sums(columns, groups...)
+		}
+		return p.sums(columns, append([]string{"1"}, groups...)...)
+	})
 	rows := make([]sumRow, 0, 64)
 	if err := r.db.Read(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
 		return nil, database.Fault(err)
@@ -175,9 +190,9 @@ func (g latencyGroups) list() []LatencyRollup {
 
 func (r *gormRepository) addHourLatencies(ctx context.Context, p part, group Group, found latencyGroups) error {
 	groups := append(groupColumns(group), "bucket")
-	query, args := union([]part{p}, func(part) string {
-		return strings.Join(append(groups, "CAST(SUM(requests) AS BIGINT) AS requests"), ", ")
-	}, groups)
+	query, args := union([]part{p}, func(p part) string {
+		return p.sums(append(groups, "CAST(SUM(requests) AS BIGINT) AS requests"), groups...)
+	})
 	var rows []struct {
 		Service, Provider, Model string
 		Bucket                   int
@@ -207,7 +222,7 @@ func (r *gormRepository) addCoarseLatencies(ctx context.Context, parts []part, g
 		return nil
 	}
 	groups := groupColumns(group)
-	query, args := union(parts, func(part) string { return strings.Join(append(groups, bucketSums), ", ") }, groups)
+	query, args := union(parts, func(p part) string { return p.sums(append(groups, bucketSums), groups...) })
 	var rows []map[string]any
 	if err := r.db.Read(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
 		return err
@@ -231,7 +246,7 @@ func (r *gormRepository) FindSpan(ctx context.Context, scope Scope) (first, last
 	if len(parts) == 0 {
 		return time.Time{}, time.Time{}, ctx.Err()
 	}
-	query, args := union(parts, func(part) string { return "MIN(first_ms) AS first_ms, MAX(last_ms) AS last_ms" }, nil)
+	query, args := union(parts, func(p part) string { return p.sums([]string{"MIN(first_ms) AS first_ms", "MAX(last_ms) AS last_ms"}) })
 	var spans []struct{ FirstMS, LastMS int64 }
 	if err := r.db.Read(ctx).Raw(query, args...).Scan(&spans).Error; err != nil || len(spans) == 0 {
 		return time.Time{}, time.Time{}, database.Fault(err)

@@ -222,7 +222,7 @@ func (r *gormRepository) sumAmong(ctx context.Context, scope Scope, ids []int64,
 		}
 		parts = append(parts, one)
 	}
-	query, args := union(parts, func(part) string { return "user_id, " + sums }, []string{"user_id"})
+	query, args := union(parts, func(p part) string { return p.sums([]string{"user_id", sums}, "user_id") })
 	var rows []struct {
 		UserID  int64
 		Figures `gorm:"embedded"`
