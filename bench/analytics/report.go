@@ -63,7 +63,11 @@ func (r *report) markdown() string {
 		if m.filled.derived > 0 {
 			rows += ", which the migration made in " + m.filled.derived.Round(time.Second).String()
 		}
-		lines = append(lines, [2]string{m.name, rows})
+		others := "other programs"
+		if m.name == "PostgreSQL" {
+			others = "the server and other programs"
+		}
+		lines = append(lines, [2]string{m.name, fmt.Sprintf("%s; %s used %.0f %% of the CPU time of the machine meanwhile", rows, others, 100*m.noise.Others)})
 	}
 	for _, why := range r.skipped {
 		lines = append(lines, [2]string{"Not measured", why})
@@ -110,6 +114,8 @@ func (r *report) writeNotes(b *strings.Builder) {
 - A question is a request to the module's own route, in one process with it: permission, every query it makes, JSON. Each is asked %d times, one after the other, after once that is not counted. Nothing keeps answers.
 - Periods end now and begin and end inside of a day, so that every answer is put together from hours, days and months.
 - Accounts differ: the busiest makes over a hundred times the requests of one in the middle.
+- Where other programs used much of the CPU time meanwhile, p95 and p99 say more of them than of the answers; p50 is what they take.
+- Periods that ended 20 days ago are harder to count accounts in: everybody who came later has to be looked for.
 - The hours of the events were put straight into their tables; single events, which no question reads, were not.
 `, r.options.runs)
 }
