@@ -61,12 +61,14 @@ func (r coarseRow) compare(other coarseRow) int {
 	return cmp.Or(cmp.Compare(r.Key.Grain, other.Key.Grain), r.Key.rollupKey.compare(other.Key.rollupKey))
 }
 
-func (r coarseRow) arguments() []any {
+// arguments returns the row with its buckets from one to another. One that is
+// empty is NULL.
+func (r coarseRow) arguments(from, to int) []any {
 	key, f := r.Key, r.Figures
 	list := []any{int64(key.Grain), key.UserID, key.Hour, key.Service, key.Provider, key.Model,
 		f.Requests, f.Failed, f.InputTokens, f.OutputTokens, f.InputBytes, f.OutputBytes,
 		f.CostNanoUSD, f.LatencySumMS, f.LatencyCount, f.TTFTSumMS, f.TTFTCount, r.FirstMS, r.LastMS}
-	for _, n := range r.Latencies {
+	for _, n := range r.Latencies[from:to] {
 		if n == 0 {
 			list = append(list, nil)
 		} else {
@@ -102,7 +104,8 @@ func coarsen(hours []hourRow, latencies []latencyRow, everyone bool) []coarseRow
 	for _, row := range rows {
 		list = append(list, *row)
 	}
-	return sorted(list)
+	slices.SortFunc(list, coarseRow.compare)
+	return list
 }
 
 // coarseKeys lists the longer sums that an hour belongs to.
@@ -204,37 +207,63 @@ func accountsOf(hours []hourRow) []accountRow {
 // rows of analytics_sums are wide.
 const maxCoarseRows = 8
 
-// coarseInsert is the statement of addCoarse around its VALUES. An empty bucket
-// stays NULL.
-var coarseInsert = func() (parts [2]string) {
+// addCoarse adds rows, sorted by key, to what is stored.
+func addCoarse(tx *gorm.DB, rows []coarseRow) error {
+	for part := range slices.Chunk(rows, maxCoarseRows) {
+		from, to := bucketsOf(part)
+		head, tail := coarseInsert(from, to)
+		var args []any
+		for _, row := range part {
+			args = append(args, row.arguments(from, to)...)
+		}
+		one := "(" + strings.Repeat(",?", len(args)/len(part))[1:] + ")"
+		if err := tx.Exec(head+strings.Repeat(","+one, len(part))[1:]+tail, args...).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bucketStep is what bucketsOf rounds to, so that there are few different
+// statements, which PostgreSQL prepares.
+const bucketStep = 8
+
+// bucketsOf returns between which buckets the rows have any.
+func bucketsOf(rows []coarseRow) (from, to int) {
+	from = latencyBuckets
+	for _, row := range rows {
+		for i, n := range row.Latencies {
+			if n != 0 {
+				from, to = min(from, i-i%bucketStep), max(to, i-i%bucketStep+bucketStep)
+			}
+		}
+	}
+	to = min(to, latencyBuckets)
+	return min(from, to), to
+}
+
+// coarseInsert returns the statement of addCoarse around its VALUES.
+func coarseInsert(from, to int) (head, tail string) {
 	columns := []string{"grain", "user_id", "start", "service", "provider", "model"}
 	var changes []string
-	for _, field := range figureFields {
-		columns = append(columns, field.name)
-		changes = append(changes, fmt.Sprintf("%[1]s = analytics_sums.%[1]s + excluded.%[1]s", field.name))
+	for _, name := range figureNames() {
+		columns = append(columns, name)
+		changes = append(changes, fmt.Sprintf("%[1]s = analytics_sums.%[1]s + excluded.%[1]s", name))
 	}
 	columns = append(columns, "first_ms", "last_ms")
 	changes = append(changes, earliestAndLatest("analytics_sums"))
-	for _, name := range bucketNames() {
+	for _, name := range bucketNames()[from:to] {
 		columns = append(columns, name)
 		changes = append(changes, fmt.Sprintf("%[1]s = COALESCE(analytics_sums.%[1]s + excluded.%[1]s, analytics_sums.%[1]s, excluded.%[1]s)", name))
 	}
-	parts[0] = "INSERT INTO analytics_sums (" + strings.Join(columns, ", ") + ") VALUES "
-	parts[1] = " ON CONFLICT (grain, user_id, start, service, provider, model) DO UPDATE SET " + strings.Join(changes, ", ")
-	return parts
-}()
+	return "INSERT INTO analytics_sums (" + strings.Join(columns, ", ") + ") VALUES ",
+		" ON CONFLICT (grain, user_id, start, service, provider, model) DO UPDATE SET " + strings.Join(changes, ", ")
+}
 
 // earliestAndLatest keeps the extremes of what a table has and what is added.
 func earliestAndLatest(table string) string {
 	return fmt.Sprintf(`first_ms = CASE WHEN excluded.first_ms < %[1]s.first_ms THEN excluded.first_ms ELSE %[1]s.first_ms END,
 		last_ms = CASE WHEN excluded.last_ms > %[1]s.last_ms THEN excluded.last_ms ELSE %[1]s.last_ms END`, table)
-}
-
-// addCoarse adds rows, sorted by key, to what is stored.
-func addCoarse(tx *gorm.DB, rows []coarseRow) error {
-	return insertInto(arguments(rows), maxCoarseRows, func(values string, args []any) error {
-		return tx.Exec(coarseInsert[0]+values+coarseInsert[1], args...).Error
-	})
 }
 
 // addRanks adds rows, sorted by key, to what is stored.
