@@ -23,6 +23,9 @@ var notArchived = map[string]string{
 	"image_counts":     "triggers make it from the rows of images",
 
 	"image_counts_fine":  "triggers make it from the rows of images",
+	"analytics_sums":     sumsOfHours,
+	"analytics_ranks":    sumsOfHours,
+	"analytics_accounts": sumsOfHours,
 	"instances":          "the processes that serve now, none of which serves what is restored",
 	"erased_users":       "accounts whose requests may be under way; none is in what is restored",
 	"river_migration":    "the migrations make it",
@@ -31,6 +34,8 @@ var notArchived = map[string]string{
 	"river_queue":        "background work is begun anew",
 	"river_notification": "background work is begun anew",
 }
+
+const sumsOfHours = "it grows with the hours that are imported"
 
 // notArchivedColumns are columns that come back with their default.
 var notArchivedColumns = map[string]string{

@@ -68,9 +68,8 @@ func (a Archive) Import(ctx context.Context, stream string, lines *archive.Lines
 	return fmt.Errorf("analytics has no stream %s", stream)
 }
 
-// Complete makes again, from the hours that were imported, what is derived from
-// them. Sums over longer times than an hour belong here, and in Clear; there are
-// none yet.
+// Complete has nothing left to do: sums over longer times than an hour, which no
+// archive holds, grow with the hours that are imported.
 func (a Archive) Complete(context.Context) error { return nil }
 
 // Count returns how many events and hours there are.
@@ -84,7 +83,8 @@ func (a Archive) Count(ctx context.Context) (int64, error) {
 // Clear removes everything.
 func (a Archive) Clear(ctx context.Context) error {
 	if a.documents == nil {
-		return database.DeleteAllRows(ctx, a.db, "analytics_events", "analytics_latencies", "analytics_hours")
+		return database.DeleteAllRows(ctx, a.db, "analytics_events", "analytics_latencies", "analytics_hours",
+			"analytics_sums", "analytics_ranks", "analytics_accounts")
 	}
 	if err := database.DropCollections(ctx, a.documents, archivedCollections()...); err != nil {
 		return err

@@ -82,10 +82,7 @@ func (a Archive) insertHourRows(ctx context.Context, page []archivedHour) error 
 		latencies = append(latencies, buckets...)
 	}
 	return database.Fault(a.db.Write(ctx, func(tx *gorm.DB) error {
-		if err := addHours(tx, hours); err != nil {
-			return err
-		}
-		return addLatencies(tx, latencies)
+		return addSums(tx, hours, latencies, newRequests)
 	}))
 }
 

@@ -61,14 +61,17 @@ var engines = map[string]func(testing.TB) Repository{
 	"mongo":    func(t testing.TB) Repository { return mongoStore(t).repository() },
 }
 
-func BenchmarkAppend500(b *testing.B) {
+func BenchmarkAppend1(b *testing.B)   { benchmarkAppend(b, 1) }
+func BenchmarkAppend500(b *testing.B) { benchmarkAppend(b, maxBatch) }
+
+func benchmarkAppend(b *testing.B, size int) {
 	for name, open := range engines {
 		b.Run(name, func(b *testing.B) {
 			r := open(b)
 			b.ReportAllocs()
 			for b.Loop() {
 				b.StopTimer()
-				events := make([]Event, maxBatch)
+				events := make([]Event, size)
 				for i := range events {
 					events[i] = eventAt(day, by(int64(1+i%20)), func(e *Event) { e.LatencyMS = int64(i * i) })
 				}

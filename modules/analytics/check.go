@@ -24,7 +24,12 @@ type checked interface {
 	ListHourEvents(ctx context.Context, hour time.Time, after string, limit int) ([]Event, error)
 	// ListHourSums returns the stored sums of the hour and its histogram.
 	ListHourSums(ctx context.Context, hour time.Time) (hourSums, error)
-	// AddSums adds to what is stored of the hour, exactly once.
+	// ListStaleMonths returns the months in which sums over longer times or over
+	// everyone are not those of the hours, as of one moment.
+	ListStaleMonths(ctx context.Context) ([]time.Time, error)
+	// RebuildMonth makes the longer sums of a month again, from its hours.
+	RebuildMonth(ctx context.Context, month time.Time) error
+	// AddSums adds to what is stored of the hour and of longer times, exactly once.
 	AddSums(ctx context.Context, sums hourSums) error
 	// ListPending returns the hours of events that are stored and may not be
 	// added yet, and how many batches of them are older than before.
@@ -60,7 +65,9 @@ type CheckedSums struct {
 // Check compares the hourly sums with the events they were made of, for the
 // hours of which every event is kept and which are old enough to be settled.
 // With a report that repairs it adds events that the sums lack. It never lowers
-// a sum: events that are not there any more are no proof against it.
+// a sum: events that are not there any more are no proof against it. Before that
+// it compares the sums over longer times and over everyone with those of the
+// hours, by their totals of each month, and makes them again where they differ.
 func Check(ctx context.Context, sums CheckedSums, report *check.Report, accounts check.Accounts) error {
 	store, ok := sums.Repository.(checked)
 	if !ok {
@@ -70,6 +77,9 @@ func Check(ctx context.Context, sums CheckedSums, report *check.Report, accounts
 	began := time.Now()
 	defer func() { c.area.Took = time.Since(began) }()
 	if err := c.pending(ctx); err != nil {
+		return err
+	}
+	if err := c.compareMonths(ctx); err != nil {
 		return err
 	}
 	from, err := c.firstWhole(ctx, sums.KeepEvents)
@@ -105,6 +115,25 @@ func (c *checker) pending(ctx context.Context) error {
 	return c.report.Add(ctx, check.Finding{Code: "events_pending", Service: "analytics",
 		Detail: fmt.Sprintf("%d batches of events were stored and not added to the sums", old)},
 		func(ctx context.Context) (string, error) { return "added", c.store.Recover(ctx) })
+}
+
+// compareMonths holds longer sums against the hours.
+func (c *checker) compareMonths(ctx context.Context) error {
+	months, err := c.store.ListStaleMonths(ctx)
+	if err != nil {
+		return err
+	}
+	for _, month := range months {
+		err := c.report.Add(ctx, check.Finding{Code: "sums_differ_from_hours", Service: "analytics", ID: month.Format("2006-01"),
+			Detail: "sums by day, by month or of everyone are not those of the hours"},
+			func(ctx context.Context) (string, error) {
+				return "made again from the hours", c.store.RebuildMonth(ctx, month)
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // firstWhole returns the first hour of which no event can have been pruned.

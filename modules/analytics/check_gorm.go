@@ -93,10 +93,7 @@ func (r *gormRepository) AddSums(ctx context.Context, sums hourSums) error {
 		if err := r.lock(tx, "pg_advisory_xact_lock_shared"); err != nil {
 			return err
 		}
-		if err := addHours(tx, hours); err != nil {
-			return err
-		}
-		return addLatencies(tx, latencies)
+		return addSums(tx, hours, latencies, newRequests)
 	}))
 }
 

@@ -185,3 +185,9 @@ func (r *mongoRepository) ListPending(ctx context.Context, before time.Time) (ma
 
 // Recover completes what interrupted processes left; see checked.
 func (r *mongoRepository) Recover(ctx context.Context) error { return r.recover(ctx) }
+
+// ListStaleMonths returns nothing: only hours are kept in documents.
+func (r *mongoRepository) ListStaleMonths(context.Context) ([]time.Time, error) { return nil, nil }
+
+// RebuildMonth has nothing to make.
+func (r *mongoRepository) RebuildMonth(context.Context, time.Time) error { return nil }

@@ -44,9 +44,18 @@ func (s store) changeHour(t *testing.T, figure string, by int64) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.rebuild(t)
 		return
 	}
 	if _, err := s.documents.Collection(hourDocuments).UpdateMany(t.Context(), bson.M{"user_id": int64(1)}, bson.M{"$inc": bson.M{figure: by}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rebuild makes what is derived from the hours of the month of day.
+func (s store) rebuild(t *testing.T) {
+	t.Helper()
+	if err := s.repository().(checked).RebuildMonth(t.Context(), BucketMonth.start(day)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -63,6 +72,7 @@ func (s store) deleteHours(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.rebuild(t)
 		return
 	}
 	if _, err := s.documents.Collection(hourDocuments).DeleteMany(t.Context(), bson.M{}); err != nil {

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// Repository stores events and the hourly rollups made from them. Its contract
-// needs increments, sums and sorted lookups only, so that a document store
-// without multi-stage aggregation can keep it too. Errors are faults of kind
-// Unavailable or OutOfSpace when trying again can help, the context's own error
-// when it ended, and Internal otherwise.
+// Repository stores events and the rollups made from them, by the hour and, where
+// that is too much to read, by longer times too. Its contract needs increments,
+// sums and sorted lookups only, so that a document store without multi-stage
+// aggregation can keep it too. Errors are faults of kind Unavailable or OutOfSpace
+// when trying again can help, the context's own error when it ended, and Internal
+// otherwise.
 type Repository interface {
 	// Append stores events and adds each to the rollup of its hour, user,
 	// service, provider and model, all or nothing. An event whose id is stored

@@ -9,12 +9,8 @@ import (
 	"llmhist/platform/database"
 )
 
-const (
-	// eraseEvents is how many events one step of DetachUser changes.
-	eraseEvents = 1000
-	// eraseHours is how much of an account's rollups one step moves, in seconds.
-	eraseHours = 31 * 86400
-)
+// eraseEvents is how many events one step of DetachUser changes.
+const eraseEvents = 1000
 
 func (r *gormRepository) DetachUser(ctx context.Context, userID int64) error {
 	if userID <= 0 {
@@ -54,9 +50,9 @@ func (r *gormRepository) detachEvents(ctx context.Context, userID int64) (change
 	return changed, err
 }
 
-// detachHours moves the earliest rollups of the account and reports whether
-// there were any. Increments that arrive meanwhile wait, and then begin new
-// rows of the account, which the next step moves.
+// detachHours moves the earliest month of the account's rollups and reports
+// whether there was any. Increments that arrive meanwhile wait, and then begin
+// new rows of the account, which the next step moves.
 func (r *gormRepository) detachHours(ctx context.Context, userID int64) (moved bool, err error) {
 	err = r.db.Write(ctx, func(tx *gorm.DB) error {
 		if err := r.lock(tx, "pg_advisory_xact_lock"); err != nil {
@@ -64,35 +60,46 @@ func (r *gormRepository) detachHours(ctx context.Context, userID int64) (moved b
 		}
 		var earliest *int64
 		err := tx.Table("analytics_hours").Where("user_id = ?", userID).Select("MIN(hour)").Scan(&earliest).Error
-		if err != nil || earliest == nil {
+		if err != nil {
 			return err
+		}
+		if earliest == nil {
+			return tx.Exec("DELETE FROM analytics_accounts WHERE user_id = ?", userID).Error
 		}
 		moved = true
-		until := *earliest + eraseHours
-		var hours []hourRow
-		if err := tx.Raw("DELETE FROM analytics_hours WHERE user_id = ? AND hour < ? RETURNING *", userID, until).Scan(&hours).Error; err != nil {
-			return err
-		}
-		var latencies []latencyRow
-		if err := tx.Raw("DELETE FROM analytics_latencies WHERE user_id = ? AND hour < ? RETURNING *", userID, until).Scan(&latencies).Error; err != nil {
-			return err
-		}
-		return addErased(tx, hours, latencies)
+		return detachMonth(tx, userID, BucketMonth.start(time.Unix(*earliest, 0).UTC()))
 	})
 	return moved, err
 }
 
-func addErased(tx *gorm.DB, hours []hourRow, latencies []latencyRow) error {
+// detachMonth moves what the account has of a month to ErasedUser. Its longer
+// sums, none of which reaches beyond the month, are made again from the hours.
+func detachMonth(tx *gorm.DB, userID int64, month time.Time) error {
+	from, until := month.Unix(), BucketMonth.next(month).Unix()
+	var hours []hourRow
+	err := tx.Raw("DELETE FROM analytics_hours WHERE user_id = ? AND hour >= ? AND hour < ? RETURNING *", userID, from, until).Scan(&hours).Error
+	if err != nil {
+		return err
+	}
+	var latencies []latencyRow
+	err = tx.Raw("DELETE FROM analytics_latencies WHERE user_id = ? AND hour >= ? AND hour < ? RETURNING *", userID, from, until).Scan(&latencies).Error
+	if err != nil {
+		return err
+	}
+	for _, table := range []string{"analytics_sums", "analytics_ranks"} {
+		err := tx.Exec("DELETE FROM "+table+" WHERE grain IN (?, ?) AND user_id = ? AND start >= ? AND start < ?",
+			grainDay, grainMonth, userID, from, until).Error
+		if err != nil {
+			return err
+		}
+	}
 	for i := range hours {
 		hours[i].Key.UserID = ErasedUser
 	}
 	for i := range latencies {
 		latencies[i].Key.UserID = ErasedUser
 	}
-	if err := addHours(tx, sorted(hours)); err != nil {
-		return err
-	}
-	return addLatencies(tx, sorted(latencies))
+	return addSums(tx, hours, latencies, movedRequests)
 }
 
 func (r *gormRepository) DeleteEvents(ctx context.Context, before time.Time, limit int) (int64, error) {

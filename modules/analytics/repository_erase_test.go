@@ -1,7 +1,6 @@
 package analytics
 
 import (
-	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -17,17 +16,14 @@ func erase(t *testing.T, r Repository, s store) {
 		at := day.Add(time.Duration(i*9) * 24 * time.Hour)
 		events = append(events, eventAt(at), eventAt(at, func(e *Event) { e.LatencyMS = 7 }), eventAt(at, by(2)), eventAt(at, by(3)))
 	}
-	mustAppend(t, r, events...)
+	persist(t, func() error { return r.Append(t.Context(), events) })
+	settled(t, s)
 	scope := within(day, 2*year)
 	before, latencies := totals(t, r, scope), histogram(t, r, scope)
 	for range 2 { // the second time does nothing
-		if err := r.DetachUser(t.Context(), 1); err != nil {
-			t.Fatal(err)
-		}
+		persist(t, func() error { return r.DetachUser(t.Context(), 1) })
 	}
-	if err := r.DetachUser(t.Context(), 2); err != nil { // merges into the rows of user 1
-		t.Fatal(err)
-	}
+	persist(t, func() error { return r.DetachUser(t.Context(), 2) }) // merges into the rows of user 1
 	for _, user := range []int64{0, -1, 99} {
 		if err := r.DetachUser(t.Context(), user); err != nil {
 			t.Errorf("user %d: %v", user, err)
@@ -55,35 +51,33 @@ func erase(t *testing.T, r Repository, s store) {
 	}
 }
 
-func eraseConcurrently(t *testing.T, r Repository, _ store) {
+func eraseConcurrently(t *testing.T, r Repository, s store) {
 	var wg sync.WaitGroup
 	for w := range 8 {
 		wg.Go(func() {
 			for i := range 20 {
 				events := []Event{eventAt(day.Add(time.Duration(i%3) * time.Hour)), eventAt(day.Add(time.Duration((i+w)%4)*time.Hour), by(2))}
-				if err := r.Append(context.Background(), events); err != nil {
-					t.Error(err)
-				}
+				persist(t, func() error { return r.Append(t.Context(), events) })
 			}
 		})
 	}
 	wg.Go(func() {
 		for range 5 {
-			if _, err := r.DeleteEvents(context.Background(), day.Add(time.Hour), 10); err != nil {
-				t.Error(err)
-			}
+			persist(t, func() error {
+				_, err := r.DeleteEvents(t.Context(), day.Add(time.Hour), 10)
+				return err
+			})
 		}
 	})
 	for _, user := range []int64{1, 2, 1} {
 		wg.Go(func() {
 			for range 5 {
-				if err := r.DetachUser(context.Background(), user); err != nil {
-					t.Error(err)
-				}
+				persist(t, func() error { return r.DetachUser(t.Context(), user) })
 			}
 		})
 	}
 	wg.Wait()
+	settled(t, s)
 	scope := within(day, 24*time.Hour)
 	if got := totals(t, r, scope); got.Requests != 320 || got.CostNanoUSD != 16000 {
 		t.Errorf("%d requests, cost %d", got.Requests, got.CostNanoUSD)

@@ -42,10 +42,7 @@ func (r *gormRepository) Append(ctx context.Context, events []Event) error {
 			return err
 		}
 		hours, latencies := rollUp(events, stored)
-		if err := addHours(tx, hours); err != nil {
-			return err
-		}
-		return addLatencies(tx, latencies)
+		return addSums(tx, hours, latencies, newRequests)
 	}))
 }
 
@@ -68,7 +65,7 @@ func (r *gormRepository) lock(tx *gorm.DB, function string) error {
 // insertEvents returns the ids of the events that were not stored before.
 func insertEvents(tx *gorm.DB, rows [][]any) (map[string]bool, error) {
 	stored := make(map[string]bool, len(rows))
-	err := insertInto(rows, func(values string, args []any) error {
+	err := insertInto(rows, maxInsertRows, func(values string, args []any) error {
 		var ids []string
 		err := tx.Raw(`INSERT INTO analytics_events (id, ts, user_id, service, action, request_id, provider, model, status,
 			latency_ms, ttft_ms, input_tokens, output_tokens, input_bytes, output_bytes, cost_nano_usd, metadata)
@@ -83,7 +80,7 @@ func insertEvents(tx *gorm.DB, rows [][]any) (map[string]bool, error) {
 
 // addHours adds rows, sorted by key, to what is stored.
 func addHours(tx *gorm.DB, rows []hourRow) error {
-	return insertInto(arguments(rows), func(values string, args []any) error {
+	return insertInto(arguments(rows), maxInsertRows, func(values string, args []any) error {
 		return tx.Exec(`INSERT INTO analytics_hours (hour, user_id, service, provider, model, requests, failed,
 			input_tokens, output_tokens, input_bytes, output_bytes, cost_nano_usd,
 			latency_sum_ms, latency_count, ttft_sum_ms, ttft_count, first_ms, last_ms)
@@ -99,15 +96,14 @@ func addHours(tx *gorm.DB, rows []hourRow) error {
 			latency_count = analytics_hours.latency_count + excluded.latency_count,
 			ttft_sum_ms = analytics_hours.ttft_sum_ms + excluded.ttft_sum_ms,
 			ttft_count = analytics_hours.ttft_count + excluded.ttft_count,
-			first_ms = CASE WHEN excluded.first_ms < analytics_hours.first_ms THEN excluded.first_ms ELSE analytics_hours.first_ms END,
-			last_ms = CASE WHEN excluded.last_ms > analytics_hours.last_ms THEN excluded.last_ms ELSE analytics_hours.last_ms END`,
+			`+earliestAndLatest("analytics_hours"),
 			args...).Error
 	})
 }
 
 // addLatencies adds rows, sorted by key, to what is stored.
 func addLatencies(tx *gorm.DB, rows []latencyRow) error {
-	return insertInto(arguments(rows), func(values string, args []any) error {
+	return insertInto(arguments(rows), maxInsertRows, func(values string, args []any) error {
 		return tx.Exec(`INSERT INTO analytics_latencies (hour, user_id, service, provider, model, bucket, requests)
 			VALUES `+values+` ON CONFLICT (hour, user_id, service, provider, model, bucket) DO UPDATE SET
 			requests = analytics_latencies.requests + excluded.requests`, args...).Error
@@ -119,12 +115,12 @@ func addLatencies(tx *gorm.DB, rows []latencyRow) error {
 // the square of their number.
 const maxInsertRows = 32
 
-// insertInto calls insert with the VALUES lists of all rows. Their lengths are
-// powers of two, so that any batch is made of a few statements that the engine
+// insertInto calls insert with the VALUES lists of all rows, at most most of them
+// at once. The lengths of the lists are powers of two, so that any batch is made of a few statements that the engine
 // has prepared already.
-func insertInto(rows [][]any, insert func(values string, args []any) error) error {
+func insertInto(rows [][]any, most int, insert func(values string, args []any) error) error {
 	for len(rows) > 0 {
-		size := maxInsertRows
+		size := most
 		for size > len(rows) {
 			size /= 2
 		}
@@ -195,7 +191,7 @@ func (k rollupKey) compare(other rollupKey) int {
 
 func (k rollupKey) arguments() []any { return []any{k.Hour, k.UserID, k.Service, k.Provider, k.Model} }
 
-// rollupRow is a row of one of the two rollup tables.
+// rollupRow is a row of one of the tables of sums.
 type rollupRow[Row any] interface {
 	compare(other Row) int
 	arguments() []any

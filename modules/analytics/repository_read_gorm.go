@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"gorm.io/gorm"
-
 	"llmhist/platform/database"
 )
 
@@ -20,105 +18,244 @@ const figureSums = `CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(failed) 
 	CAST(SUM(latency_sum_ms) AS BIGINT) AS latency_sum_ms, CAST(SUM(latency_count) AS BIGINT) AS latency_count,
 	CAST(SUM(ttft_sum_ms) AS BIGINT) AS ttft_sum_ms, CAST(SUM(ttft_count) AS BIGINT) AS ttft_count`
 
-func (r *gormRepository) ListRollups(ctx context.Context, scope Scope, group Group) ([]Rollup, error) {
-	columns := groupColumns(group)
-	start := "0"
-	switch group.Step {
-	case StepHour:
-		start = "hour"
-	case StepDay:
-		start = "hour - hour % 86400"
-	}
-	query := r.within(ctx, "analytics_hours", scope).
-		Select(strings.Join(append([]string{start + " AS start", figureSums}, columns...), ", "))
-	if group.Step != StepNone {
-		columns = append(columns, start)
-	}
-	var rows []sumRow
-	if err := grouped(query, columns).Having("SUM(requests) > 0").Scan(&rows).Error; err != nil {
-		return nil, database.Fault(err)
-	}
-	list := make([]Rollup, len(rows))
-	for i, row := range rows {
-		list[i] = row.rollup(group.Step)
-	}
-	slices.SortFunc(list, compareRollups) // here, because collations differ between engines
-	return list, nil
+// part is where the sums of one piece of a scope are. Hours of single users are
+// in tables of their own.
+type part struct {
+	grain grain
+	table string
+	start string // the column that holds the beginning of a row's time
+	where string
+	args  []any
 }
 
+func partOf(p piece, byUser bool) part {
+	if p.Grain == grainHour && byUser {
+		return part{p.Grain, "analytics_hours", "hour", "hour >= ? AND hour < ?", []any{p.From, p.To}}
+	}
+	return part{p.Grain, "analytics_sums", "start", "grain = ? AND start >= ? AND start < ?", []any{int64(p.Grain), p.From, p.To}}
+}
+
+// startBy returns the expression for the beginning of the step that a row
+// belongs to. Where it is a column of the key, nothing has to be sorted.
+func (p *part) startBy(step Step) string {
+	switch {
+	case step == StepNone:
+		return "0"
+	case step == StepDay && p.grain < grainDay:
+		return p.start + " - " + p.start + " % 86400"
+	default:
+		return p.start
+	}
+}
+
+// holds reports whether each row of the part is a group by itself.
+func (p *part) holds(group Group) bool {
+	return group.Service && group.Model && (group.Step == StepDay && p.grain == grainDay || group.Step == StepHour && p.grain == grainHour)
+}
+
+func (p *part) and(condition string, arg any) {
+	p.where += " AND " + condition
+	p.args = append(p.args, arg)
+}
+
+// partsOf returns where the sums in scope are, in rows that are not longer than
+// coarsest.
+func partsOf(scope Scope, coarsest grain) []part {
+	user := everyoneUser
+	if scope.UserID != nil {
+		user = *scope.UserID
+	}
+	var list []part
+	for _, p := range scope.pieces(coarsest) {
+		one := partOf(p, scope.UserID != nil)
+		one.and("user_id = ?", user)
+		if scope.Service != "" {
+			one.and("service = ?", scope.Service)
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// union selects from all parts at once. What of several parts belongs to one
+// group is still to be added up.
+func union(parts []part, selectFrom func(part) string) (query string, args []any) {
+	selects := make([]string, len(parts))
+	for i, p := range parts {
+		selects[i] = selectFrom(p)
+		args = append(args, p.args...)
+	}
+	return strings.Join(selects, " UNION ALL "), args
+}
+
+// sums selects columns of a part by groups.
+func (p *part) sums(columns []string, groups ...string) string {
+	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + p.table + " WHERE " + p.where
+	if len(groups) > 0 {
+		query += " GROUP BY " + strings.Join(groups, ", ")
+	}
+	return query + " HAVING SUM(requests) > 0"
+}
+
+func (r *gormRepository) ListRollups(ctx context.Context, scope Scope, group Group) ([]Rollup, error) {
+	parts := partsOf(scope, group.Step.coarsest())
+	if len(parts) == 0 {
+		return []Rollup{}, ctx.Err()
+	}
+	groups := groupColumns(group)
+	query, args := union(parts, func(p part) string {
+		columns := append([]string{p.startBy(group.Step) + " AS start"}, groups...)
+		if p.holds(group) {
+			return "SELECT " + strings.Join(append(columns, figureNames()...), ", ") + " FROM " + p.table + " WHERE " + p.where + " AND requests > 0"
+		}
+		columns = append(columns, figureSums)
+		if group.Step == StepNone {
+			return p.sums(columns, groups...)
+		}
+		return p.sums(columns, append([]string{"1"}, groups...)...)
+	})
+	rows := make([]sumRow, 0, 64)
+	if err := r.db.Read(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
+		return nil, database.Fault(err)
+	}
+	return mergeRows(rows, group.Step), nil
+}
+
+// mergeRows adds up the rows of each group and sorts the groups here, because
+// collations differ between engines.
+func mergeRows(rows []sumRow, step Step) []Rollup {
+	type key struct {
+		start                    int64
+		service, provider, model string
+	}
+	index := make(map[key]int, len(rows))
+	list := make([]Rollup, 0, len(rows))
+	for _, row := range rows {
+		k := key{row.Start, row.Service, row.Provider, row.Model}
+		if i, known := index[k]; known {
+			list[i].Figures.Add(row.Figures)
+			continue
+		}
+		index[k] = len(list)
+		list = append(list, row.rollup(step))
+	}
+	slices.SortFunc(list, compareRollups)
+	return list
+}
+
+// ListLatencies reads histograms from the rows of longer sums, which have them
+// beside the figures, and for the hours of a user from analytics_latencies.
 func (r *gormRepository) ListLatencies(ctx context.Context, scope Scope, group Group) ([]LatencyRollup, error) {
-	columns := append(groupColumns(group), "bucket")
-	query := r.within(ctx, "analytics_latencies", scope).
-		Select(strings.Join(append(columns, "CAST(SUM(requests) AS BIGINT) AS requests"), ", "))
+	found := latencyGroups{}
+	var coarse []part
+	for _, p := range partsOf(scope, grainMonth) {
+		if p.table == "analytics_sums" {
+			coarse = append(coarse, p)
+			continue
+		}
+		p.table = "analytics_latencies"
+		if err := r.addHourLatencies(ctx, p, group, found); err != nil {
+			return nil, database.Fault(err)
+		}
+	}
+	if err := r.addCoarseLatencies(ctx, coarse, group, found); err != nil {
+		return nil, database.Fault(err)
+	}
+	return found.list(), ctx.Err()
+}
+
+// latencyGroups are histograms by service, provider and model.
+type latencyGroups map[[3]string]*Histogram
+
+func (g latencyGroups) of(service, provider, model string) *Histogram {
+	key := [3]string{service, provider, model}
+	if g[key] == nil {
+		g[key] = &Histogram{}
+	}
+	return g[key]
+}
+
+func (g latencyGroups) list() []LatencyRollup {
+	list := []LatencyRollup{}
+	for key, histogram := range g {
+		if *histogram != (Histogram{}) {
+			list = append(list, LatencyRollup{Service: key[0], Provider: key[1], Model: key[2], Latencies: *histogram})
+		}
+	}
+	slices.SortFunc(list, func(a, b LatencyRollup) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Model, b.Model))
+	})
+	return list
+}
+
+func (r *gormRepository) addHourLatencies(ctx context.Context, p part, group Group, found latencyGroups) error {
+	groups := append(groupColumns(group), "bucket")
+	query, args := union([]part{p}, func(p part) string {
+		return p.sums(append(groups, "CAST(SUM(requests) AS BIGINT) AS requests"), groups...)
+	})
 	var rows []struct {
 		Service, Provider, Model string
 		Bucket                   int
 		Requests                 int64
 	}
-	if err := grouped(query, columns).Scan(&rows).Error; err != nil {
-		return nil, database.Fault(err)
+	if err := r.db.Read(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
+		return err
 	}
-	type key struct{ service, provider, model string }
-	index := map[key]int{}
-	list := []LatencyRollup{}
 	for _, row := range rows {
-		k := key{row.Service, row.Provider, row.Model}
-		i, known := index[k]
-		if !known {
-			i = len(list)
-			index[k] = i
-			list = append(list, LatencyRollup{Service: row.Service, Provider: row.Provider, Model: row.Model})
+		found.of(row.Service, row.Provider, row.Model)[min(max(row.Bucket, 0), latencyBuckets-1)] += row.Requests
+	}
+	return nil
+}
+
+// bucketSums reads the buckets of histograms.
+var bucketSums = func() string {
+	names := bucketNames()
+	sums := make([]string, len(names))
+	for i, name := range names {
+		sums[i] = "CAST(SUM(" + name + ") AS BIGINT) AS " + name
+	}
+	return strings.Join(sums, ", ")
+}()
+
+func (r *gormRepository) addCoarseLatencies(ctx context.Context, parts []part, group Group, found latencyGroups) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	groups := groupColumns(group)
+	query, args := union(parts, func(p part) string { return p.sums(append(groups, bucketSums), groups...) })
+	var rows []map[string]any
+	if err := r.db.Read(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
+		return err
+	}
+	names := bucketNames()
+	for _, row := range rows {
+		service, _ := row["service"].(string)
+		provider, _ := row["provider"].(string)
+		model, _ := row["model"].(string)
+		histogram := found.of(service, provider, model)
+		for i, name := range names {
+			n, _ := row[name].(int64) // nothing where all are empty
+			histogram[i] += n
 		}
-		list[i].Latencies[min(max(row.Bucket, 0), latencyBuckets-1)] += row.Requests
 	}
-	slices.SortFunc(list, func(a, b LatencyRollup) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Model, b.Model))
-	})
-	return list, nil
-}
-
-func (r *gormRepository) ListTopUsers(ctx context.Context, scope Scope, limit int) ([]UserRollup, error) {
-	var rows []struct {
-		UserID  int64
-		Figures `gorm:"embedded"`
-	}
-	err := r.within(ctx, "analytics_hours", scope).Select("user_id, " + figureSums).Where("user_id > 0").
-		Group("user_id").Order("SUM(requests) DESC, user_id").Limit(limit).Scan(&rows).Error
-	if err != nil {
-		return nil, database.Fault(err)
-	}
-	list := make([]UserRollup, len(rows))
-	for i, row := range rows {
-		list[i] = UserRollup{row.UserID, row.Figures}
-	}
-	return list, nil
-}
-
-func (r *gormRepository) CountUsers(ctx context.Context, scope Scope) (int64, error) {
-	var count int64
-	err := r.within(ctx, "analytics_hours", scope).Where("user_id > 0").Select("COUNT(DISTINCT user_id)").Scan(&count).Error
-	return count, database.Fault(err)
+	return nil
 }
 
 func (r *gormRepository) FindSpan(ctx context.Context, scope Scope) (first, last time.Time, err error) {
-	var span struct{ FirstMS, LastMS *int64 }
-	err = r.within(ctx, "analytics_hours", scope).Select("MIN(first_ms) AS first_ms, MAX(last_ms) AS last_ms").Scan(&span).Error
-	if err != nil || span.FirstMS == nil || span.LastMS == nil {
+	parts := partsOf(scope, grainMonth)
+	if len(parts) == 0 {
+		return time.Time{}, time.Time{}, ctx.Err()
+	}
+	query, args := union(parts, func(p part) string { return p.sums([]string{"MIN(first_ms) AS first_ms", "MAX(last_ms) AS last_ms"}) })
+	var spans []struct{ FirstMS, LastMS int64 }
+	if err := r.db.Read(ctx).Raw(query, args...).Scan(&spans).Error; err != nil || len(spans) == 0 {
 		return time.Time{}, time.Time{}, database.Fault(err)
 	}
-	return time.UnixMilli(*span.FirstMS).UTC(), time.UnixMilli(*span.LastMS).UTC(), nil
-}
-
-// within selects the rows in scope.
-func (r *gormRepository) within(ctx context.Context, table string, scope Scope) *gorm.DB {
-	query := r.db.Read(ctx).Table(table).Where("hour >= ? AND hour < ?", scope.From.Unix(), scope.To.Unix())
-	if scope.UserID != nil {
-		query = query.Where("user_id = ?", *scope.UserID)
+	earliest, latest := spans[0].FirstMS, spans[0].LastMS
+	for _, span := range spans {
+		earliest, latest = min(earliest, span.FirstMS), max(latest, span.LastMS)
 	}
-	if scope.Service != "" {
-		query = query.Where("service = ?", scope.Service)
-	}
-	return query
+	return time.UnixMilli(earliest).UTC(), time.UnixMilli(latest).UTC(), nil
 }
 
 func groupColumns(group Group) []string {
@@ -130,13 +267,6 @@ func groupColumns(group Group) []string {
 		columns = append(columns, "provider", "model")
 	}
 	return columns
-}
-
-func grouped(query *gorm.DB, columns []string) *gorm.DB {
-	for _, column := range columns {
-		query = query.Group(column)
-	}
-	return query
 }
 
 type sumRow struct {

@@ -161,6 +161,7 @@ func TestRepository(t *testing.T) {
 		{"an erased account leaves only sums", erase},
 		{"erasing while events arrive loses nothing", eraseConcurrently},
 		{"old events go and sums stay", deleteEvents},
+		{"any window is the sum of its events", comparedAsEvents},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			eachStore(t, func(t *testing.T, s store) { c.run(t, s.repository(), s) })
@@ -266,7 +267,8 @@ func bigBatch(t *testing.T, r Repository, s store) {
 	for i := range events {
 		events[i] = eventAt(day.Add(time.Duration(i)*time.Second), by(int64(1+i%users)), func(e *Event) { e.LatencyMS = int64(i) })
 	}
-	mustAppend(t, r, events...)
+	persist(t, func() error { return r.Append(t.Context(), events) })
+	settled(t, s)
 	if n := len(storedEvents(t, s)); n != size {
 		t.Errorf("%d events", n)
 	}
@@ -279,10 +281,9 @@ func bigBatch(t *testing.T, r Repository, s store) {
 	}
 }
 
-func concurrentAppend(t *testing.T, r Repository, _ store) {
+func concurrentAppend(t *testing.T, r Repository, s store) {
 	const writers, batches, size = 50, 4, 5
 	var wg sync.WaitGroup
-	failures := make(chan error, writers*batches)
 	for w := range writers {
 		wg.Go(func() {
 			for b := range batches {
@@ -291,17 +292,12 @@ func concurrentAppend(t *testing.T, r Repository, _ store) {
 					hour := day.Add(time.Duration((w+i+b)%3) * time.Hour)
 					events = append(events, eventAt(hour, by(int64(1+(w+i)%2)), func(e *Event) { e.LatencyMS = int64(1 + w) }))
 				}
-				failures <- r.Append(context.Background(), events)
+				persist(t, func() error { return r.Append(t.Context(), events) })
 			}
 		})
 	}
 	wg.Wait()
-	close(failures)
-	for err := range failures {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	settled(t, s)
 	const n = writers * batches * size
 	want := Figures{Requests: n, InputTokens: 10 * n, OutputTokens: 20 * n, InputBytes: 30 * n, OutputBytes: 40 * n, CostNanoUSD: 50 * n,
 		LatencySumMS: batches * size * writers * (writers + 1) / 2, LatencyCount: n, TTFTSumMS: 40 * n, TTFTCount: n}
@@ -314,20 +310,17 @@ func concurrentAppend(t *testing.T, r Repository, _ store) {
 	}
 }
 
-func concurrentSame(t *testing.T, r Repository, _ store) {
+func concurrentSame(t *testing.T, r Repository, s store) {
 	var events []Event
 	for i := range 20 {
 		events = append(events, eventAt(day.Add(time.Duration(i)*time.Minute)))
 	}
 	var wg sync.WaitGroup
 	for range 10 {
-		wg.Go(func() {
-			if err := r.Append(context.Background(), events); err != nil {
-				t.Error(err)
-			}
-		})
+		wg.Go(func() { persist(t, func() error { return r.Append(t.Context(), events) }) })
 	}
 	wg.Wait()
+	settled(t, s)
 	if got := totals(t, r, within(day, time.Hour)); got.Requests != 20 {
 		t.Errorf("%d requests", got.Requests)
 	}

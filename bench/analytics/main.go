@@ -1,0 +1,152 @@
+// Command analytics measures the questions of the dashboard over the sums of
+// many events, on SQLite and on PostgreSQL, and writes a Markdown section:
+//
+//	go run ./bench/analytics --events 10000000
+//
+// It asks the module itself, through its routes and through its repository, in
+// this process. PostgreSQL is measured where TEST_DATABASE_URL names a server
+// whose databases may be made and dropped; tools/postgresserver.sh starts one.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"llmhist/bench/rig"
+	"llmhist/platform/database"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// The engines.
+const (
+	partSQLite   = "sqlite"
+	partPostgres = "postgres"
+)
+
+// options say what to measure and how much of it.
+type options struct {
+	events   int
+	accounts int
+	days     int
+	runs     int // of each question
+	parts    []string
+	out      string
+	dir      string // for the databases; "" = a temporary one
+	postgres string // address of a server
+}
+
+func parseOptions(args []string) (options, error) {
+	o := options{postgres: os.Getenv("TEST_DATABASE_URL")}
+	flags := flag.NewFlagSet("analytics", flag.ContinueOnError)
+	flags.IntVar(&o.events, "events", 10_000_000, "events to sum")
+	flags.IntVar(&o.accounts, "accounts", 10_000, "accounts that made them")
+	flags.IntVar(&o.days, "days", 400, "days over which they came, until now")
+	flags.IntVar(&o.runs, "runs", 100, "how often each question is asked")
+	flags.StringVar(&o.out, "out", "bin/bench/analytics.md", "report to write")
+	flags.StringVar(&o.dir, "dir", "", "directory for the SQLite database, a temporary one unless named; what an earlier run filled there is measured again")
+	parts := flags.String("parts", partSQLite+","+partPostgres, "engines to measure")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.parts = strings.Split(*parts, ",")
+	for _, part := range o.parts {
+		if part != partSQLite && part != partPostgres {
+			return o, fmt.Errorf("--parts: %q is neither sqlite nor postgres", part)
+		}
+	}
+	if o.events < 1000 || o.events > 100_000_000 || o.accounts < 10 || o.accounts > 1_000_000 {
+		return o, errors.New("--events must be 1000 to 100000000 and --accounts 10 to 1000000")
+	}
+	if o.days < 1 || o.days > 400 || o.runs < 20 || o.runs > 10_000 {
+		return o, errors.New("--days must be 1 to 400 and --runs 20 to 10000")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parseOptions(args)
+	if err != nil {
+		return err
+	}
+	r := report{options: o, machine: rig.DescribeMachine(ctx), began: time.Now()}
+	if o.dir == "" {
+		if o.dir, err = os.MkdirTemp("", "llmhist-analytics-"); err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(o.dir) }()
+	}
+	for _, part := range o.parts {
+		if part == partPostgres && o.postgres == "" {
+			r.skipped = append(r.skipped, "PostgreSQL, because TEST_DATABASE_URL names no server")
+			continue
+		}
+		measured, err := measureEngine(ctx, o, part)
+		if err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+		r.engines = append(r.engines, measured)
+	}
+	return r.write()
+}
+
+// open opens an empty database of the engine.
+func (o options) open(ctx context.Context, part string) (*database.DB, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	if part == partSQLite {
+		return database.OpenSQLite(ctx, filepath.Join(o.dir, "analytics.db"), quiet)
+	}
+	address, err := url.Parse(o.postgres)
+	if err != nil {
+		return nil, errors.New("TEST_DATABASE_URL is not an address")
+	}
+	server, err := database.OpenPostgres(ctx, o.postgres, quiet)
+	if err != nil {
+		return nil, err
+	}
+	const name = "llmhist_bench_analytics"
+	for _, statement := range []string{"DROP DATABASE IF EXISTS " + name + " WITH (FORCE)", "CREATE DATABASE " + name} {
+		if _, err = server.Handle().ExecContext(ctx, statement); err != nil {
+			break
+		}
+	}
+	if err := errors.Join(err, server.Close()); err != nil {
+		return nil, err
+	}
+	address.Path = "/" + name
+	return database.OpenPostgres(ctx, address.String(), quiet)
+}
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
+}
+
+// percentile returns the nearest rank of sorted durations.
+func percentile(sorted []time.Duration, share float64) time.Duration {
+	rank := int(share*float64(len(sorted)) + 0.999999)
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
+func sortedCopy(list []time.Duration) []time.Duration {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,284 @@
+package analytics
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// What addSums is given: requests that no sum holds yet, or such that were taken
+// from another user, which sums over everyone hold already.
+const (
+	newRequests   = true
+	movedRequests = false
+)
+
+// addSums adds to the hours, which everything else can be made from again, and
+// to all that is kept of longer times and of everyone. Rows are locked in one
+// order: by table as here, then by key.
+func addSums(tx *gorm.DB, hours []hourRow, latencies []latencyRow, areNew bool) error {
+	if err := addHours(tx, sorted(hours)); err != nil {
+		return err
+	}
+	if err := addLatencies(tx, sorted(latencies)); err != nil {
+		return err
+	}
+	return addDerived(tx, hours, latencies, areNew)
+}
+
+// addDerived adds what hours hold to all that is made from them.
+func addDerived(tx *gorm.DB, hours []hourRow, latencies []latencyRow, areNew bool) error {
+	if err := addCoarse(tx, coarsen(hours, latencies, areNew)); err != nil {
+		return err
+	}
+	if err := addRanks(tx, rank(hours)); err != nil {
+		return err
+	}
+	return addAccounts(tx, accountsOf(hours))
+}
+
+// coarseKey is what longer sums are kept by. The Hour of its rollupKey is the
+// beginning of the grain.
+type coarseKey struct {
+	Grain grain
+	rollupKey
+}
+
+// coarseRow is a row of analytics_sums.
+type coarseRow struct {
+	Key             coarseKey
+	Figures         Figures
+	Latencies       Histogram
+	FirstMS, LastMS int64
+}
+
+func (r coarseRow) compare(other coarseRow) int {
+	return cmp.Or(cmp.Compare(r.Key.Grain, other.Key.Grain), r.Key.rollupKey.compare(other.Key.rollupKey))
+}
+
+// arguments returns the row with its buckets from one to another. One that is
+// empty is NULL.
+func (r coarseRow) arguments(from, to int) []any {
+	key, f := r.Key, r.Figures
+	list := []any{int64(key.Grain), key.UserID, key.Hour, key.Service, key.Provider, key.Model,
+		f.Requests, f.Failed, f.InputTokens, f.OutputTokens, f.InputBytes, f.OutputBytes,
+		f.CostNanoUSD, f.LatencySumMS, f.LatencyCount, f.TTFTSumMS, f.TTFTCount, r.FirstMS, r.LastMS}
+	for _, n := range r.Latencies[from:to] {
+		if n == 0 {
+			list = append(list, nil)
+		} else {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// coarsen sums hours by day and month of their users and, with everyone, by hour,
+// day and month of all.
+func coarsen(hours []hourRow, latencies []latencyRow, everyone bool) []coarseRow {
+	rows := map[coarseKey]*coarseRow{}
+	each := func(hour rollupKey, add func(*coarseRow)) {
+		for _, key := range coarseKeys(hour, everyone) {
+			if rows[key] == nil {
+				rows[key] = &coarseRow{Key: key, FirstMS: math.MaxInt64, LastMS: math.MinInt64}
+			}
+			add(rows[key])
+		}
+	}
+	for _, hour := range hours {
+		each(hour.Key, func(row *coarseRow) {
+			row.Figures.Add(hour.Figures)
+			row.FirstMS, row.LastMS = min(row.FirstMS, hour.FirstMS), max(row.LastMS, hour.LastMS)
+		})
+	}
+	for _, latency := range latencies {
+		bucket := min(max(latency.Bucket, 0), latencyBuckets-1)
+		each(latency.Key, func(row *coarseRow) { row.Latencies[bucket] += latency.Requests })
+	}
+	list := make([]coarseRow, 0, len(rows))
+	for _, row := range rows {
+		list = append(list, *row)
+	}
+	slices.SortFunc(list, coarseRow.compare)
+	return list
+}
+
+// coarseKeys lists the longer sums that an hour belongs to.
+func coarseKeys(hour rollupKey, everyone bool) []coarseKey {
+	list := make([]coarseKey, 0, 5)
+	add := func(g grain, user int64) {
+		key := coarseKey{g, hour}
+		key.Hour, key.UserID = g.start(hour.Hour), user
+		list = append(list, key)
+	}
+	add(grainDay, hour.UserID)
+	add(grainMonth, hour.UserID)
+	if everyone {
+		add(grainHour, everyoneUser)
+		add(grainDay, everyoneUser)
+		add(grainMonth, everyoneUser)
+	}
+	return list
+}
+
+// rankRow is a row of analytics_ranks, of one service or, with "", of all.
+type rankRow struct {
+	Grain         grain
+	UserID, Start int64
+	Service       string
+	Requests      int64
+}
+
+func (r rankRow) compare(other rankRow) int {
+	return cmp.Or(cmp.Compare(r.Grain, other.Grain), cmp.Compare(r.UserID, other.UserID), cmp.Compare(r.Start, other.Start),
+		cmp.Compare(r.Service, other.Service))
+}
+
+func (r rankRow) arguments() []any {
+	return []any{int64(r.Grain), r.UserID, r.Start, r.Service, r.Requests}
+}
+
+// rank sums the requests of accounts by day and month.
+func rank(hours []hourRow) []rankRow {
+	rows := map[rankRow]int64{} // by what is not requests
+	for _, hour := range hours {
+		if hour.Key.UserID <= 0 {
+			continue
+		}
+		for _, g := range []grain{grainDay, grainMonth} {
+			of := rankRow{Grain: g, UserID: hour.Key.UserID, Start: g.start(hour.Key.Hour)}
+			rows[of] += hour.Requests
+			if of.Service = hour.Key.Service; of.Service != "" {
+				rows[of] += hour.Requests
+			}
+		}
+	}
+	list := make([]rankRow, 0, len(rows))
+	for row, requests := range rows {
+		row.Requests = requests
+		list = append(list, row)
+	}
+	return sorted(list)
+}
+
+// accountRow is a row of analytics_accounts, of one service or, with "", of any.
+type accountRow struct {
+	UserID          int64
+	Service         string
+	FirstMS, LastMS int64
+}
+
+func (r accountRow) compare(other accountRow) int {
+	return cmp.Or(cmp.Compare(r.UserID, other.UserID), cmp.Compare(r.Service, other.Service))
+}
+
+func (r accountRow) arguments() []any { return []any{r.UserID, r.Service, r.FirstMS, r.LastMS} }
+
+// accountsOf returns when accounts used a service.
+func accountsOf(hours []hourRow) []accountRow {
+	type key struct {
+		user    int64
+		service string
+	}
+	rows := map[key]accountRow{}
+	for _, hour := range hours {
+		if hour.Key.UserID <= 0 {
+			continue
+		}
+		for _, service := range []string{"", hour.Key.Service} {
+			k := key{hour.Key.UserID, service}
+			row, known := rows[k]
+			if !known {
+				row = accountRow{k.user, k.service, hour.FirstMS, hour.LastMS}
+			}
+			row.FirstMS, row.LastMS = min(row.FirstMS, hour.FirstMS), max(row.LastMS, hour.LastMS)
+			rows[k] = row
+		}
+	}
+	return sorted(slices.Collect(maps.Values(rows)))
+}
+
+// maxCoarseRows keeps a statement as long as maxInsertRows keeps others: the
+// rows of analytics_sums are wide.
+const maxCoarseRows = 8
+
+// addCoarse adds rows, sorted by key, to what is stored.
+func addCoarse(tx *gorm.DB, rows []coarseRow) error {
+	for part := range slices.Chunk(rows, maxCoarseRows) {
+		from, to := bucketsOf(part)
+		head, tail := coarseInsert(from, to)
+		var args []any
+		for _, row := range part {
+			args = append(args, row.arguments(from, to)...)
+		}
+		one := "(" + strings.Repeat(",?", len(args)/len(part))[1:] + ")"
+		if err := tx.Exec(head+strings.Repeat(","+one, len(part))[1:]+tail, args...).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bucketStep is what bucketsOf rounds to, so that there are few different
+// statements, which PostgreSQL prepares.
+const bucketStep = 8
+
+// bucketsOf returns between which buckets the rows have any.
+func bucketsOf(rows []coarseRow) (from, to int) {
+	from = latencyBuckets
+	for _, row := range rows {
+		for i, n := range row.Latencies {
+			if n != 0 {
+				from, to = min(from, i-i%bucketStep), max(to, i-i%bucketStep+bucketStep)
+			}
+		}
+	}
+	to = min(to, latencyBuckets)
+	return min(from, to), to
+}
+
+// coarseInsert returns the statement of addCoarse around its VALUES.
+func coarseInsert(from, to int) (head, tail string) {
+	columns := []string{"grain", "user_id", "start", "service", "provider", "model"}
+	var changes []string
+	for _, name := range figureNames() {
+		columns = append(columns, name)
+		changes = append(changes, fmt.Sprintf("%[1]s = analytics_sums.%[1]s + excluded.%[1]s", name))
+	}
+	columns = append(columns, "first_ms", "last_ms")
+	changes = append(changes, earliestAndLatest("analytics_sums"))
+	for _, name := range bucketNames()[from:to] {
+		columns = append(columns, name)
+		changes = append(changes, fmt.Sprintf("%[1]s = COALESCE(analytics_sums.%[1]s + excluded.%[1]s, analytics_sums.%[1]s, excluded.%[1]s)", name))
+	}
+	return "INSERT INTO analytics_sums (" + strings.Join(columns, ", ") + ") VALUES ",
+		" ON CONFLICT (grain, user_id, start, service, provider, model) DO UPDATE SET " + strings.Join(changes, ", ")
+}
+
+// earliestAndLatest keeps the extremes of what a table has and what is added.
+func earliestAndLatest(table string) string {
+	return fmt.Sprintf(`first_ms = CASE WHEN excluded.first_ms < %[1]s.first_ms THEN excluded.first_ms ELSE %[1]s.first_ms END,
+		last_ms = CASE WHEN excluded.last_ms > %[1]s.last_ms THEN excluded.last_ms ELSE %[1]s.last_ms END`, table)
+}
+
+// addRanks adds rows, sorted by key, to what is stored.
+func addRanks(tx *gorm.DB, rows []rankRow) error {
+	return insertInto(arguments(rows), maxInsertRows, func(values string, args []any) error {
+		return tx.Exec(`INSERT INTO analytics_ranks (grain, user_id, start, service, requests)
+			VALUES `+values+` ON CONFLICT (grain, user_id, start, service) DO UPDATE SET
+			requests = analytics_ranks.requests + excluded.requests`, args...).Error
+	})
+}
+
+// addAccounts adds rows, sorted by key, to what is stored.
+func addAccounts(tx *gorm.DB, rows []accountRow) error {
+	return insertInto(arguments(rows), maxInsertRows, func(values string, args []any) error {
+		return tx.Exec(`INSERT INTO analytics_accounts (user_id, service, first_ms, last_ms)
+			VALUES `+values+` ON CONFLICT (user_id, service) DO UPDATE SET `+earliestAndLatest("analytics_accounts"), args...).Error
+	})
+}
