@@ -41,8 +41,15 @@ func MongoFault(err error) error {
 	}
 }
 
+// documentsUnreachable recognizes, beside errors of the network, that of the
+// driver's pool for who waits for a connection while another's breaks: it has no
+// exported type, but says that it may be retried.
 func documentsUnreachable(err error) bool {
 	var network net.Error
+	var pool interface{ Retryable() bool }
+	if errors.As(err, &pool) && pool.Retryable() {
+		return true
+	}
 	return mongo.IsTimeout(err) || mongo.IsNetworkError(err) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, mongo.ErrClientDisconnected) || errors.As(err, &network) || hasCode(err, documentsAway)
 }
