@@ -65,7 +65,7 @@ func (r *gormRepository) lock(tx *gorm.DB, function string) error {
 // insertEvents returns the ids of the events that were not stored before.
 func insertEvents(tx *gorm.DB, rows [][]any) (map[string]bool, error) {
 	stored := make(map[string]bool, len(rows))
-	err := insertInto(rows, maxInsertRows, func(values string, args []any) error {
+	err := insertInto(rows, func(values string, args []any) error {
 		var ids []string
 		err := tx.Raw(`INSERT INTO analytics_events (id, ts, user_id, service, action, request_id, provider, model, status,
 			latency_ms, ttft_ms, input_tokens, output_tokens, input_bytes, output_bytes, cost_nano_usd, metadata)
@@ -80,7 +80,7 @@ func insertEvents(tx *gorm.DB, rows [][]any) (map[string]bool, error) {
 
 // addHours adds rows, sorted by key, to what is stored.
 func addHours(tx *gorm.DB, rows []hourRow) error {
-	return insertInto(arguments(rows), maxInsertRows, func(values string, args []any) error {
+	return insertInto(arguments(rows), func(values string, args []any) error {
 		return tx.Exec(`INSERT INTO analytics_hours (hour, user_id, service, provider, model, requests, failed,
 			input_tokens, output_tokens, input_bytes, output_bytes, cost_nano_usd,
 			latency_sum_ms, latency_count, ttft_sum_ms, ttft_count, first_ms, last_ms)
@@ -103,7 +103,7 @@ func addHours(tx *gorm.DB, rows []hourRow) error {
 
 // addLatencies adds rows, sorted by key, to what is stored.
 func addLatencies(tx *gorm.DB, rows []latencyRow) error {
-	return insertInto(arguments(rows), maxInsertRows, func(values string, args []any) error {
+	return insertInto(arguments(rows), func(values string, args []any) error {
 		return tx.Exec(`INSERT INTO analytics_latencies (hour, user_id, service, provider, model, bucket, requests)
 			VALUES `+values+` ON CONFLICT (hour, user_id, service, provider, model, bucket) DO UPDATE SET
 			requests = analytics_latencies.requests + excluded.requests`, args...).Error
@@ -115,12 +115,12 @@ func addLatencies(tx *gorm.DB, rows []latencyRow) error {
 // the square of their number.
 const maxInsertRows = 32
 
-// insertInto calls insert with the VALUES lists of all rows, at most most of them
-// at once. The lengths of the lists are powers of two, so that any batch is made of a few statements that the engine
+// insertInto calls insert with the VALUES lists of all rows. Their lengths are
+// powers of two, so that any batch is made of a few statements that the engine
 // has prepared already.
-func insertInto(rows [][]any, most int, insert func(values string, args []any) error) error {
+func insertInto(rows [][]any, insert func(values string, args []any) error) error {
 	for len(rows) > 0 {
-		size := most
+		size := maxInsertRows
 		for size > len(rows) {
 			size /= 2
 		}

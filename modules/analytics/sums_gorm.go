@@ -268,7 +268,7 @@ func earliestAndLatest(table string) string {
 
 // addRanks adds rows, sorted by key, to what is stored.
 func addRanks(tx *gorm.DB, rows []rankRow) error {
-	return insertInto(arguments(rows), maxInsertRows, func(values string, args []any) error {
+	return insertInto(arguments(rows), func(values string, args []any) error {
 		return tx.Exec(`INSERT INTO analytics_ranks (grain, user_id, start, service, requests)
 			VALUES `+values+` ON CONFLICT (grain, user_id, start, service) DO UPDATE SET
 			requests = analytics_ranks.requests + excluded.requests`, args...).Error
@@ -277,7 +277,7 @@ func addRanks(tx *gorm.DB, rows []rankRow) error {
 
 // addAccounts adds rows, sorted by key, to what is stored.
 func addAccounts(tx *gorm.DB, rows []accountRow) error {
-	return insertInto(arguments(rows), maxInsertRows, func(values string, args []any) error {
+	return insertInto(arguments(rows), func(values string, args []any) error {
 		return tx.Exec(`INSERT INTO analytics_accounts (user_id, service, first_ms, last_ms)
 			VALUES `+values+` ON CONFLICT (user_id, service) DO UPDATE SET `+earliestAndLatest("analytics_accounts"), args...).Error
 	})

@@ -1,12 +1,8 @@
 package analytics
 
 import (
-	"io/fs"
 	"math/rand/v2"
-	"path"
-	"path/filepath"
 	"testing"
-	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"gorm.io/gorm"
@@ -15,24 +11,6 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/testkit"
 )
-
-// stepsBefore returns the migrations with smaller numbers.
-func stepsBefore(t *testing.T, number string) fs.FS {
-	t.Helper()
-	some := fstest.MapFS{}
-	err := fs.WalkDir(migrations.Files, ".", func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || path.Base(file) >= number {
-			return err
-		}
-		data, err := fs.ReadFile(migrations.Files, file)
-		some[file] = &fstest.MapFile{Data: data}
-		return err
-	})
-	if err != nil || len(some) == 0 {
-		t.Fatalf("%d files, %v", len(some), err)
-	}
-	return some
-}
 
 // allRows returns what is in the tables that are derived from the hours.
 func allRows(t *testing.T, db *database.DB) map[string][]map[string]any {
@@ -52,58 +30,40 @@ func allRows(t *testing.T, db *database.DB) map[string][]map[string]any {
 }
 
 func TestHoursThatWereThereBeforeTheLongerSumsAreInThem(t *testing.T) {
-	engines := map[string]func(t *testing.T) (*database.DB, error){
-		"sqlite": func(t *testing.T) (*database.DB, error) {
-			return database.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "test.db"), testkit.Logger())
-		},
-		"postgres": func(t *testing.T) (*database.DB, error) {
-			return database.OpenPostgres(t.Context(), testkit.PostgresURL(t), testkit.Logger())
-		},
-	}
-	for name, open := range engines {
-		t.Run(name, func(t *testing.T) {
-			db, err := open(t)
-			if err != nil {
-				t.Fatal(err)
+	testkit.EachDatabaseBefore(t, "00011", func(t *testing.T, db *database.DB) {
+		random := rand.New(rand.NewPCG(5, 9))
+		events := randomEvents(random, 600)
+		stored := map[string]bool{}
+		for _, e := range events {
+			stored[e.ID] = true
+		}
+		hours, latencies := rollUp(events, stored)
+		err := db.Write(t.Context(), func(tx *gorm.DB) error { // as releases before the longer sums did
+			if err := addHours(tx, hours); err != nil {
+				return err
 			}
-			t.Cleanup(func() { _ = db.Close() })
-			if _, err := db.Migrate(t.Context(), stepsBefore(t, "00011")); err != nil {
-				t.Fatal(err)
-			}
-			random := rand.New(rand.NewPCG(5, 9))
-			events := randomEvents(random, 600)
-			stored := map[string]bool{}
-			for _, e := range events {
-				stored[e.ID] = true
-			}
-			hours, latencies := rollUp(events, stored)
-			err = db.Write(t.Context(), func(tx *gorm.DB) error { // as releases before the longer sums did
-				if err := addHours(tx, hours); err != nil {
-					return err
-				}
-				return addLatencies(tx, latencies)
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n, err := db.Migrate(t.Context(), migrations.Files); n == 0 || err != nil {
-				t.Fatal(n, err)
-			}
-			migrated := allRows(t, db)
-			for month := BucketMonth.start(naiveFrom); month.Before(naiveFrom.AddDate(0, 0, naiveDays)); month = BucketMonth.next(month) {
-				if err := NewRepository(db).(checked).RebuildMonth(t.Context(), month); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(allRows(t, db), migrated); diff != "" {
-				t.Errorf("(-from the hours +migrated):\n%.3000s", diff)
-			}
-			more := randomEvents(random, 100)
-			mustAppend(t, NewRepository(db), more...)
-			events = append(events, more...)
-			for range 40 {
-				events.compare(t, NewRepository(db), randomScope(random), randomGroup(random))
-			}
+			return addLatencies(tx, latencies)
 		})
-	}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := db.Migrate(t.Context(), migrations.Files); n == 0 || err != nil {
+			t.Fatal(n, err)
+		}
+		migrated := allRows(t, db)
+		for month := BucketMonth.start(naiveFrom); month.Before(naiveFrom.AddDate(0, 0, naiveDays)); month = BucketMonth.next(month) {
+			if err := NewRepository(db).(checked).RebuildMonth(t.Context(), month); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(allRows(t, db), migrated); diff != "" {
+			t.Errorf("(-from the hours +migrated):\n%.3000s", diff)
+		}
+		more := randomEvents(random, 100)
+		mustAppend(t, NewRepository(db), more...)
+		events = append(events, more...)
+		for range 40 {
+			events.compare(t, NewRepository(db), randomScope(random), randomGroup(random))
+		}
+	})
 }

@@ -2,12 +2,9 @@ package image
 
 import (
 	"context"
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,69 +59,33 @@ func TestAPageIsFoundByCountsOfEveryStep(t *testing.T) {
 	})
 }
 
-// before returns the migrations with smaller numbers.
-func before(t *testing.T, number string) fs.FS {
-	t.Helper()
-	some := fstest.MapFS{}
-	err := fs.WalkDir(migrations.Files, ".", func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || path.Base(file) >= number {
-			return err
-		}
-		data, err := fs.ReadFile(migrations.Files, file)
-		some[file] = &fstest.MapFile{Data: data}
-		return err
-	})
-	if err != nil || len(some) == 0 {
-		t.Fatalf("%d files, %v", len(some), err)
-	}
-	return some
-}
-
 func TestImagesThatWereThereBeforeTheFineCountsAreCounted(t *testing.T) {
-	engines := map[string]func(t *testing.T) (*database.DB, error){
-		"sqlite": func(t *testing.T) (*database.DB, error) {
-			return database.OpenSQLite(t.Context(), path.Join(t.TempDir(), "test.db"), testkit.Logger())
-		},
-		"postgres": func(t *testing.T) (*database.DB, error) {
-			return database.OpenPostgres(t.Context(), testkit.PostgresURL(t), testkit.Logger())
-		},
-	}
-	for name, open := range engines {
-		t.Run(name, func(t *testing.T) {
-			db, err := open(t)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = db.Close() })
-			if _, err := db.Migrate(t.Context(), before(t, "00010")); err != nil {
-				t.Fatal(err)
-			}
-			r := &sqlRepository{db: db}
-			var all, own []string
-			add := func() {
-				for i := range 40 {
-					image := blank(owner(1), at.Add(time.Duration(i)*77*time.Minute))
-					if i%5 == 0 {
-						image.UserID = nil
-					}
-					mustCreate(t, r, image)
-					all = append(all, image.ID)
-					if image.UserID != nil {
-						own = append(own, image.ID)
-					}
+	testkit.EachDatabaseBefore(t, "00010", func(t *testing.T, db *database.DB) {
+		r := &sqlRepository{db: db}
+		var all, own []string
+		add := func() {
+			for i := range 40 {
+				image := blank(owner(1), at.Add(time.Duration(i)*77*time.Minute))
+				if i%5 == 0 {
+					image.UserID = nil
+				}
+				mustCreate(t, r, image)
+				all = append(all, image.ID)
+				if image.UserID != nil {
+					own = append(own, image.ID)
 				}
 			}
+		}
+		add()
+		if n, err := db.Migrate(t.Context(), migrations.Files); n == 0 || err != nil {
+			t.Fatal(n, err)
+		}
+		for range 2 {
+			wantPages(t, r, Everyone(), all)
+			wantPages(t, r, OwnedBy(1), own)
 			add()
-			if n, err := db.Migrate(t.Context(), migrations.Files); n == 0 || err != nil {
-				t.Fatal(n, err)
-			}
-			for range 2 {
-				wantPages(t, r, Everyone(), all)
-				wantPages(t, r, OwnedBy(1), own)
-				add()
-			}
-		})
-	}
+		}
+	})
 }
 
 // Finding a page must cost no more than a few steps through keys, however many

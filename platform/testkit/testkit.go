@@ -8,12 +8,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver, to create databases
@@ -33,25 +36,55 @@ func EachDatabase(t *testing.T, test func(t *testing.T, db *database.DB)) {
 	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
 }
 
+// EachDatabaseBefore is EachDatabase with the schema as it was before a migration,
+// of which number is how its file begins, such as "00011".
+func EachDatabaseBefore(t *testing.T, number string, test func(t *testing.T, db *database.DB)) {
+	t.Helper()
+	earlier := fstest.MapFS{}
+	err := fs.WalkDir(migrations.Files, ".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Base(file) >= number {
+			return err
+		}
+		data, err := fs.ReadFile(migrations.Files, file)
+		earlier[file] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil || len(earlier) == 0 {
+		t.Fatalf("%d migrations before %s: %v", len(earlier), number, err)
+	}
+	t.Run("sqlite", func(t *testing.T) { test(t, migrated(t, openSQLite(t), earlier)) })
+	t.Run("postgres", func(t *testing.T) { test(t, migrated(t, openPostgres(t), earlier)) })
+}
+
 // SQLite returns a migrated, empty SQLite database.
 func SQLite(t testing.TB) *database.DB {
 	t.Helper()
-	db, err := database.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "test.db"), Logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return migrated(t, db)
+	return migrated(t, openSQLite(t), migrations.Files)
 }
 
 // Postgres returns a migrated, empty database on the PostgreSQL server of
 // TEST_DATABASE_URL.
 func Postgres(t testing.TB) *database.DB {
 	t.Helper()
+	return migrated(t, openPostgres(t), migrations.Files)
+}
+
+func openSQLite(t testing.TB) *database.DB {
+	t.Helper()
+	db, err := database.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "test.db"), Logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func openPostgres(t testing.TB) *database.DB {
+	t.Helper()
 	db, err := database.OpenPostgres(t.Context(), PostgresURL(t), Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return migrated(t, db)
+	return db
 }
 
 // PostgresURL returns the address of a new, empty database on the PostgreSQL
@@ -85,10 +118,10 @@ func PostgresURL(t testing.TB) string {
 	return target.String()
 }
 
-func migrated(t testing.TB, db *database.DB) *database.DB {
+func migrated(t testing.TB, db *database.DB, steps fs.FS) *database.DB {
 	t.Helper()
 	t.Cleanup(func() { _ = db.Close() })
-	if _, err := db.Migrate(t.Context(), migrations.Files); err != nil {
+	if _, err := db.Migrate(t.Context(), steps); err != nil {
 		t.Fatal(err)
 	}
 	return db
