@@ -40,10 +40,16 @@ func ownEngines(t *testing.T) *crash.Larger {
 // engineCycles is how often each engine is killed under load.
 const engineCycles = 3
 
+// Each engine is killed in a set of its own: an account whose erasure the end of
+// one broke off is still being erased when the next one's turn comes.
 func TestNothingAcknowledgedIsLostWhenAnEngineIsKilled(t *testing.T) {
-	larger := ownEngines(t)
-	for _, engine := range larger.Engines {
-		t.Run(engine.Name, func(t *testing.T) {
+	for _, name := range []string{"postgres", "s3", "mongo", "redis"} {
+		t.Run(name, func(t *testing.T) {
+			larger := ownEngines(t)
+			engine := larger.Find(name)
+			if engine == nil {
+				t.Fatalf("there is no engine named %s", name)
+			}
 			r := openCrash(t, larger, 0)
 			for range engineCycles {
 				if _, err := r.EngineCycle(engine); err != nil {
