@@ -48,6 +48,7 @@ type options struct {
 	accounts int
 	days     int
 	runs     int // of each question
+	requests int // of each turn with and without recording
 	parts    []string
 	out      string
 	dir      string // for the databases; "" = a temporary one
@@ -61,6 +62,7 @@ func parseOptions(args []string) (options, error) {
 	flags.IntVar(&o.accounts, "accounts", 10_000, "accounts that made them")
 	flags.IntVar(&o.days, "days", 400, "days over which they came, until now")
 	flags.IntVar(&o.runs, "runs", 100, "how often each question is asked")
+	flags.IntVar(&o.requests, "requests", 20_000, "requests of each turn with and without recording")
 	flags.StringVar(&o.out, "out", "bin/bench/analytics.md", "report to write")
 	flags.StringVar(&o.dir, "dir", "", "directory for the SQLite database, a temporary one unless named; what an earlier run filled there is measured again")
 	parts := flags.String("parts", partSQLite+","+partPostgres, "engines to measure")
@@ -76,8 +78,11 @@ func parseOptions(args []string) (options, error) {
 	if o.events < 1000 || o.events > 100_000_000 || o.accounts < 10 || o.accounts > 1_000_000 {
 		return o, errors.New("--events must be 1000 to 100000000 and --accounts 10 to 1000000")
 	}
-	if o.days < 1 || o.days > 400 || o.runs < 20 || o.runs > 10_000 {
-		return o, errors.New("--days must be 1 to 400 and --runs 20 to 10000")
+	if o.days < 1 || o.days > 400 || o.runs < 1 || o.runs > 10_000 {
+		return o, errors.New("--days must be 1 to 400 and --runs 1 to 10000")
+	}
+	if o.requests < 100 || o.requests > 100_000 {
+		return o, errors.New("--requests must be 100 to 100000")
 	}
 	return o, nil
 }

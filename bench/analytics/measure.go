@@ -26,6 +26,7 @@ type measured struct {
 	filled        filled
 	answers       []answered
 	appends       []answered
+	recording     recording
 	noise         rig.Noise // what others used of the CPU time; of PostgreSQL, the server is one of them
 }
 
@@ -83,6 +84,9 @@ func measureEngine(ctx context.Context, o options, part string) (m measured, err
 		return m, err
 	}
 	if err := m.measureUsers(ctx, db, o, now); err != nil {
+		return m, err
+	}
+	if m.recording, err = measureRecording(ctx, db, o); err != nil {
 		return m, err
 	}
 	end, err := rig.ReadClock(os.Getpid())
