@@ -43,12 +43,13 @@ const engineCycles = 3
 // Each engine is killed in a set of its own: an account whose erasure the end of
 // one broke off is still being erased when the next one's turn comes.
 func TestNothingAcknowledgedIsLostWhenAnEngineIsKilled(t *testing.T) {
-	for _, name := range []string{"postgres", "s3", "mongo", "redis"} {
+	names := []string{"postgres", "s3", "mongo", "redis"}
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			larger := ownEngines(t)
 			engine := larger.Find(name)
-			if engine == nil {
-				t.Fatalf("there is no engine named %s", name)
+			if engine == nil || len(larger.Engines) != len(names) {
+				t.Fatalf("the engines are not %v, and %s is to be killed", names, name)
 			}
 			r := openCrash(t, larger, 0)
 			for range engineCycles {

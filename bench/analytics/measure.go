@@ -105,13 +105,14 @@ func versionOf(ctx context.Context, db *database.DB) (string, error) {
 }
 
 // ask puts every question about every window, for everyone and for one account.
-func ask(ctx context.Context, db *database.DB, o options, now time.Time) ([]answered, error) {
-	handler, stop, err := serve(db, o)
+func ask(ctx context.Context, db *database.DB, o options, now time.Time) (list []answered, err error) {
+	module, leave, err := openModule(db, o)
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
-	var list []answered
+	defer func() { err = errors.Join(err, leave()) }()
+	handler, routes := router(identity.RoleAdmin) // the module is mounted as the product does
+	module.Mount(routes)
 	for _, q := range questions {
 		for _, w := range windows {
 			if w.days > o.days || q.byHour && w.days > 80 {
@@ -137,32 +138,34 @@ func ask(ctx context.Context, db *database.DB, o options, now time.Time) ([]answ
 	return list, nil
 }
 
-// serve mounts the module as the product does, for an administrator.
-func serve(db *database.DB, o options) (http.Handler, func(), error) {
+// openModule opens the module over the database. leave closes it, with what waits
+// stored.
+func openModule(db *database.DB, o options) (module *analytics.Module, leave func() error, err error) {
 	outbox, err := os.MkdirTemp("", "llmhist-outbox-")
 	if err != nil {
 		return nil, nil, err
 	}
-	module, err := analytics.New(analytics.DefaultConfig(), analytics.Deps{
+	module, err = analytics.New(analytics.DefaultConfig(), analytics.Deps{
 		Repository: analytics.NewRepository(db), OutboxDir: filepath.Join(outbox, "analytics"), Logger: quiet(),
 		CountUsers: func(context.Context) (int64, error) { return int64(o.accounts), nil },
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, os.RemoveAll(outbox))
 	}
+	return module, func() error { return errors.Join(module.Close(context.Background()), os.RemoveAll(outbox)) }, nil
+}
+
+// router returns Echo with a router on which everyone is account 1 in that role.
+func router(role identity.Role) (*echo.Echo, *web.Router) {
 	e := echo.New()
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			c.SetRequest(r.WithContext(identity.With(r.Context(), identity.Identity{UserID: 1, Role: identity.RoleAdmin})))
+			c.SetRequest(r.WithContext(identity.With(r.Context(), identity.Identity{UserID: 1, Role: role})))
 			return next(c)
 		}
 	})
-	module.Mount(web.NewRouter(e))
-	return e, func() {
-		_ = module.Close(context.Background())
-		_ = os.RemoveAll(outbox)
-	}, nil
+	return e, web.NewRouter(e)
 }
 
 func get(ctx context.Context, handler http.Handler, path, user string, from, to time.Time) error {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -39,19 +38,11 @@ type turn struct {
 
 // measureRecording puts load on an answer of 1 KB that costs nothing else.
 func measureRecording(ctx context.Context, db *database.DB, o options) (found recording, err error) {
-	outbox, err := os.MkdirTemp("", "llmhist-outbox-")
+	module, leave, err := openModule(db, o)
 	if err != nil {
 		return found, err
 	}
-	defer func() { _ = os.RemoveAll(outbox) }()
-	module, err := analytics.New(analytics.DefaultConfig(), analytics.Deps{
-		Repository: analytics.NewRepository(db), OutboxDir: filepath.Join(outbox, "analytics"), Logger: quiet(),
-		CountUsers: func(context.Context) (int64, error) { return int64(o.accounts), nil },
-	})
-	if err != nil {
-		return found, err
-	}
-	defer func() { err = errors.Join(err, module.Close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, leave()) }()
 	bare, recorded := answering(), answering(module.Record())
 	defer bare.Close()
 	defer recorded.Close()
@@ -74,18 +65,10 @@ func measureRecording(ctx context.Context, db *database.DB, o options) (found re
 
 // answering serves one accounted route, signed in, behind the middleware.
 func answering(middleware ...echo.MiddlewareFunc) *httptest.Server {
-	e := echo.New()
-	router := web.NewRouter(e)
-	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			r := c.Request()
-			c.SetRequest(r.WithContext(identity.With(r.Context(), identity.Identity{UserID: 1, Role: identity.RoleUser})))
-			return next(c)
-		}
-	})
+	e, routes := router(identity.RoleUser)
 	e.Use(middleware...)
 	text := strings.Repeat("x", 1024)
-	router.Add(web.Route{
+	routes.Add(web.Route{
 		Method: http.MethodPost, Path: "/chat", Access: web.SignedIn, Service: "chat", Action: "complete", Hidden: true,
 		Handler: web.Raw(func(c echo.Context, _ struct{}) error { return c.String(http.StatusOK, text) }, web.Returns[string](http.StatusOK, "text/plain", "A text.")),
 	})
