@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -229,7 +230,7 @@ func (f *fixture) chats() {
 			question := row{
 				"id": uid.New(at(n)), "session_id": id, "user_id": n%3 + 1, "position": 4*k + 1, "role": "user", "content": awkward, "status": "completed",
 				"provider": "", "model": "", "finish_reason": "", "error_code": "", "error_detail": "", "input_tokens": 0, "output_tokens": 0,
-				"estimated": false, "created_at": at(n), "finished_at": at(n),
+				"estimated": false, "extra": `{"seed":1}`, "created_at": at(n), "finished_at": at(n),
 			}
 			answer := row{}
 			for key, value := range question {
@@ -243,6 +244,7 @@ func (f *fixture) chats() {
 				answer["status"], answer["error_code"], answer["error_detail"] = "failed", "interrupted", awkward
 			case 2:
 				answer["input_tokens"], answer["output_tokens"], answer["estimated"] = 10, 20, true
+				answer["extra"], answer["thread"] = `{"tool_calls":[]}`, strings.Repeat("ab", 32)
 				answer["finish_reason"], answer["provider"], answer["model"] = "stop", "local", "local/guide"
 				session["input_tokens"], session["output_tokens"] = 10, 20
 			}

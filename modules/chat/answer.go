@@ -100,8 +100,11 @@ func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer me
 	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Message)), begin.Answer.ID })
 
 	run := &answering{service: s, answer: begin.Answer, deliver: deliver}
-	result, err := run.ask(ctx, targets, request)
-	return run.conclude(ctx, request, result, err)
+	result, err := run.ask(ctx, targets, func(ctx context.Context, to target) (Result, error) {
+		request.Model = to.model
+		return to.provider.Answer(ctx, request, func(text string) error { return run.take(ctx, text) })
+	})
+	return run.conclude(ctx, func() int64 { return estimatePrompt(request.Messages) }, result, err)
 }
 
 // prepare finds or makes the session and the two messages of the exchange.
@@ -192,20 +195,22 @@ type answering struct {
 	service *service
 	answer  message
 	content strings.Builder
+	began   bool  // the client was sent something: no other provider can be asked
+	spoke   bool  // the first piece of the answer was there
+	besides int64 // tokens of the answer that are not of its content
 	deliver func(answer message, text string) error
 }
 
 // ask asks the targets in order until one begins to answer. The next one is
 // tried only before the first piece of text, and never for a fault that is the
 // user's to mend.
-func (a *answering) ask(ctx context.Context, targets []target, request Request) (Result, error) {
+func (a *answering) ask(ctx context.Context, targets []target, try func(context.Context, target) (Result, error)) (Result, error) {
 	for i, to := range targets {
 		a.answer.Provider, a.answer.Model = to.provider.Name(), to.model
 		usage.Update(ctx, func(f *usage.Figures) { f.Provider, f.Model = a.answer.Provider, a.answer.Model })
-		request.Model = to.model
-		result, err := to.provider.Answer(ctx, request, func(text string) error { return a.take(ctx, text) })
+		result, err := try(ctx, to)
 		last := i == len(targets)-1
-		if err == nil || last || a.content.Len() > 0 || ctx.Err() != nil || fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooLarge) {
+		if err == nil || last || a.began || ctx.Err() != nil || fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooLarge) {
 			return result, err
 		}
 		a.service.logger.WarnContext(ctx, "chat provider failed, asking the next",
@@ -224,9 +229,7 @@ func (a *answering) take(ctx context.Context, text string) error {
 		text = strings.ToValidUTF8(text[:room], "") // a character cut in two goes
 	}
 	if text != "" {
-		if a.content.Len() == 0 {
-			usage.Update(ctx, func(f *usage.Figures) { f.FirstByte = a.service.now() })
-		}
+		a.firstByte(ctx)
 		a.content.WriteString(text)
 		if a.deliver != nil {
 			if err := a.deliver(a.answer, text); err != nil {
@@ -240,12 +243,20 @@ func (a *answering) take(ctx context.Context, text string) error {
 	return nil
 }
 
+// firstByte notes when the first piece of the answer was there.
+func (a *answering) firstByte(ctx context.Context) {
+	if !a.spoke {
+		a.began, a.spoke = true, true
+		usage.Update(ctx, func(f *usage.Figures) { f.FirstByte = a.service.now() })
+	}
+}
+
 // conclude stores what became of the answer and returns it, or the fault that
-// ended it.
-func (a *answering) conclude(ctx context.Context, request Request, result Result, err error) (message, error) {
+// ended it. promptTokens estimates what was asked.
+func (a *answering) conclude(ctx context.Context, promptTokens func() int64, result Result, err error) (message, error) {
 	a.answer.Content = a.content.String()
 	a.answer.FinishedAt = a.service.moment()
-	a.count(request, result, err)
+	a.count(promptTokens, result, err)
 	var failed *fault.Error
 	switch {
 	case err == nil:
@@ -277,12 +288,12 @@ func stopping(ctx context.Context) bool {
 
 // count sets the tokens: the provider's figures, else an estimate of what went
 // to and fro. An answer that failed before its first piece consumed nothing.
-func (a *answering) count(request Request, result Result, err error) {
+func (a *answering) count(promptTokens func() int64, result Result, err error) {
 	switch {
 	case result.Counted:
 		a.answer.Tokens = tokens{Input: result.InputTokens, Output: result.OutputTokens}
-	case err == nil, a.answer.Content != "":
-		a.answer.Tokens = tokens{Input: estimatePrompt(request.Messages), Output: estimateTokens(a.answer.Content), Estimated: true}
+	case err == nil, a.spoke:
+		a.answer.Tokens = tokens{Input: promptTokens(), Output: estimateTokens(a.answer.Content) + a.besides, Estimated: true}
 	}
 }
 

@@ -126,6 +126,8 @@ type archivedMessage struct {
 	InputTokens  int64      `json:"input_tokens"`
 	OutputTokens int64      `json:"output_tokens"`
 	Estimated    bool       `json:"estimated"`
+	Extra        string     `json:"extra,omitempty"`
+	Thread       string     `json:"thread,omitempty"`
 	CreatedAt    time.Time  `json:"created_at"`
 	FinishedAt   *time.Time `json:"finished_at"`
 }
@@ -134,7 +136,8 @@ func archivedMessageOf(m message) archivedMessage {
 	archived := archivedMessage{
 		ID: m.ID, SessionID: m.SessionID, UserID: m.UserID, Position: m.Position, Role: m.Role, Content: m.Content, Status: m.Status,
 		Provider: m.Provider, Model: m.Model, FinishReason: m.FinishReason, ErrorCode: m.ErrorCode, ErrorDetail: m.ErrorDetail,
-		InputTokens: m.Tokens.Input, OutputTokens: m.Tokens.Output, Estimated: m.Tokens.Estimated, CreatedAt: m.CreatedAt,
+		InputTokens: m.Tokens.Input, OutputTokens: m.Tokens.Output, Estimated: m.Tokens.Estimated,
+		Extra: m.Extra, Thread: m.Thread, CreatedAt: m.CreatedAt,
 	}
 	if !m.FinishedAt.IsZero() {
 		archived.FinishedAt = &m.FinishedAt

@@ -52,6 +52,6 @@ func (m archivedMessage) row() messageRow {
 	return messageRow{
 		ID: m.ID, SessionID: m.SessionID, UserID: m.UserID, Position: m.Position, Role: m.Role, Content: m.Content, Status: m.Status,
 		Provider: m.Provider, Model: m.Model, FinishReason: m.FinishReason, ErrorCode: m.ErrorCode, ErrorDetail: m.ErrorDetail,
-		InputTokens: m.InputTokens, OutputTokens: m.OutputTokens, Estimated: m.Estimated, CreatedAt: m.CreatedAt, FinishedAt: m.FinishedAt,
+		InputTokens: m.InputTokens, OutputTokens: m.OutputTokens, Estimated: m.Estimated, Extra: m.Extra, Thread: m.Thread, CreatedAt: m.CreatedAt, FinishedAt: m.FinishedAt,
 	}
 }

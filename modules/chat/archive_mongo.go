@@ -93,10 +93,10 @@ func (a Archive) insertExchangeDocuments(ctx context.Context, page []archivedMes
 		}
 		document := exchangeDocument{
 			ID: m.ID, SessionID: m.SessionID, UserID: m.UserID, Position: q.Position, Messages: 2,
-			Question: questionDocument{q.ID, q.Content, q.CreatedAt, *q.FinishedAt},
+			Question: questionDocument{q.ID, q.Content, q.CreatedAt, *q.FinishedAt, q.Extra},
 			Content:  m.Content, Status: m.Status, Provider: m.Provider, Model: m.Model, FinishReason: m.FinishReason,
 			ErrorCode: m.ErrorCode, ErrorDetail: m.ErrorDetail, InputTokens: m.InputTokens, OutputTokens: m.OutputTokens,
-			CreatedAt: m.CreatedAt, FinishedAt: m.FinishedAt,
+			Extra: m.Extra, Thread: m.Thread, CreatedAt: m.CreatedAt, FinishedAt: m.FinishedAt,
 		}
 		if m.Estimated {
 			document.Estimated = 1

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"llmhist/platform/fault"
@@ -151,8 +152,12 @@ type messageBody struct {
 	Tokens       tokensBody    `json:"tokens" doc:"Of an answer; those of a question are part of its answer's input."`
 	Status       string        `json:"status" enum:"processing,completed,failed,cancelled"`
 	Error        *messageError `json:"error,omitempty" doc:"Why it failed or was cancelled."`
+	Extra        *extraBody    `json:"extra,omitempty" doc:"Of the OpenAI-compatible API: what the request or the answer was more than its text, as it was sent."`
 	CreatedAt    time.Time     `json:"created_at"`
 }
+
+// extraBody is a JSON object of any members.
+type extraBody map[string]json.RawMessage
 
 type messageError struct {
 	Code   string `json:"code"`
@@ -163,6 +168,10 @@ func newMessageBody(m message) messageBody {
 	body := messageBody{
 		ID: m.ID, Role: m.Role, Content: m.Content, Provider: optional(m.Provider), Model: optional(m.Model), FinishReason: optional(m.FinishReason),
 		Tokens: newTokensBody(m.Tokens), Status: m.Status, CreatedAt: m.CreatedAt,
+	}
+	if m.Extra != "" {
+		body.Extra = &extraBody{}
+		_ = json.Unmarshal([]byte(m.Extra), body.Extra) // we wrote it
 	}
 	if m.ErrorCode != "" {
 		body.Error = &messageError{Code: m.ErrorCode, Detail: m.ErrorDetail}

@@ -42,8 +42,14 @@ type message struct {
 	ErrorCode    string // of a failed or cancelled answer
 	ErrorDetail  string
 	Tokens       tokens // of an answer; a question's are part of its answer's input
-	CreatedAt    time.Time
-	FinishedAt   time.Time // zero while processing
+	// Extra is what a request of the OpenAI-compatible API, or its answer, is more
+	// than its text: a JSON object, or "".
+	Extra string
+	// Thread names the conversation that an answer to such a request ends; see
+	// threadOf. "" = none.
+	Thread     string
+	CreatedAt  time.Time
+	FinishedAt time.Time // zero while processing
 }
 
 // usable reports whether an answer may be shown to a provider as history: it

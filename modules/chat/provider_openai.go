@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"strings"
 
-	"llmhist/platform/fault"
-	"llmhist/platform/identity"
 	"llmhist/platform/outbound"
 )
 
@@ -20,7 +18,7 @@ import (
 type openAI struct {
 	name    string
 	models  []string
-	address string
+	base    string      // without a slash at its end
 	headers http.Header // on every request, the credential among them
 	client  *outbound.Client
 	explain func(error) error // names faults of one service better; nil = as they are
@@ -38,8 +36,8 @@ func newOpenAI(u Upstream) *openAI {
 	}
 	return &openAI{
 		name: u.Name, models: u.models(), headers: headers,
-		address: strings.TrimRight(u.BaseURL, "/") + "/chat/completions",
-		client:  outbound.New(u.Name, u.Timeouts.limits()),
+		base:   strings.TrimRight(u.BaseURL, "/"),
+		client: outbound.New(u.Name, u.Timeouts.limits()),
 	}
 }
 
@@ -51,7 +49,7 @@ func (p *openAI) Close() { p.client.Close() }
 
 // Destination returns the host that prompts are sent to.
 func (p *openAI) Destination() string {
-	address, err := url.Parse(p.address)
+	address, err := url.Parse(p.base)
 	if err != nil {
 		return "" // checked when it was configured
 	}
@@ -150,14 +148,5 @@ func (p *openAI) post(ctx context.Context, body completionRequest) (*http.Respon
 	if err := encoder.Encode(body); err != nil {
 		return nil, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.address, &data)
-	if err != nil {
-		return nil, fault.New(fault.BadUpstream, "provider_misconfigured", "The address of a chat provider is not usable. The operator must correct its base URL.").
-			With("provider", p.name)
-	}
-	request.Header = p.headers.Clone()
-	if id := identity.RequestID(ctx); id != "" {
-		request.Header.Set("X-Request-Id", id)
-	}
-	return p.client.Do(ctx, request)
+	return p.postTo(ctx, "/chat/completions", data.Bytes())
 }

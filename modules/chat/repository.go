@@ -49,6 +49,11 @@ type repository interface {
 	// lost and all positions differ.
 	BeginExchange(ctx context.Context, begin exchangeStart) error
 
+	// FindThread returns the session of the user's newest answer with this
+	// thread, or "" when there is none. A session that is being deleted may
+	// still be found.
+	FindThread(ctx context.Context, userID int64, thread string) (sessionID string, err error)
+
 	// FinishAnswer sets the outcome of an answer and adds its tokens to its
 	// session, once: an answer that has an outcome already is a Conflict
 	// fault. An answer that was declared interrupted takes its true outcome:

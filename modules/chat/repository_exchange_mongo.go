@@ -150,6 +150,21 @@ func (r mongoRepository) FinishAnswer(ctx context.Context, answer message) error
 	return r.changeSession(ctx, ownDocument(answer.UserID, answer.SessionID), fields)
 }
 
+func (r mongoRepository) FindThread(ctx context.Context, userID int64, thread string) (string, error) {
+	if thread == "" {
+		return "", nil
+	}
+	var document exchangeDocument
+	newest := options.FindOne().SetSort(bson.D{{Key: "_id", Value: -1}}).SetProjection(bson.M{"session_id": 1})
+	err := r.db.Do(ctx, func(ctx context.Context) error {
+		return r.exchanges().FindOne(ctx, bson.M{"thread": thread, "user_id": userID}, newest).Decode(&document)
+	})
+	if database.IsNotFound(err) {
+		return "", nil
+	}
+	return document.SessionID, err
+}
+
 func (r mongoRepository) refuseSecondOutcome(ctx context.Context, answer message) error {
 	if _, err := r.ownExchange(ctx, answer); err != nil {
 		return err // it was deleted meanwhile
@@ -247,6 +262,8 @@ type exchangeDocument struct {
 	InputTokens  int64            `bson:"input_tokens"`
 	OutputTokens int64            `bson:"output_tokens"`
 	Estimated    int64            `bson:"estimated"` // 0 or 1
+	Extra        string           `bson:"extra,omitempty"`
+	Thread       string           `bson:"thread,omitempty"`
 	CreatedAt    time.Time        `bson:"created_at"`
 	FinishedAt   *time.Time       `bson:"finished_at"`
 }
@@ -256,13 +273,14 @@ type questionDocument struct {
 	Content    string    `bson:"content"`
 	CreatedAt  time.Time `bson:"created_at"`
 	FinishedAt time.Time `bson:"finished_at"`
+	Extra      string    `bson:"extra,omitempty"`
 }
 
 func newExchangeDocument(begin exchangeStart, position int64) exchangeDocument {
 	q, a := begin.Question, begin.Answer
 	return exchangeDocument{
 		ID: a.ID, SessionID: a.SessionID, UserID: a.UserID, Position: position, Messages: 2, Status: a.Status, Instance: a.Instance, Provider: a.Provider, Model: a.Model,
-		CreatedAt: a.CreatedAt, Question: questionDocument{q.ID, q.Content, q.CreatedAt, q.FinishedAt},
+		CreatedAt: a.CreatedAt, Question: questionDocument{q.ID, q.Content, q.CreatedAt, q.FinishedAt, q.Extra},
 	}
 }
 
@@ -276,6 +294,12 @@ func outcomeFields(answer message) bson.M {
 	if answer.Tokens.Estimated {
 		fields["estimated"] = int64(1)
 	}
+	if answer.Extra != "" {
+		fields["extra"] = answer.Extra
+	}
+	if answer.Thread != "" {
+		fields["thread"] = answer.Thread
+	}
 	return fields
 }
 
@@ -285,14 +309,15 @@ func (d exchangeDocument) newestFirst(before int64) []message {
 	answer := message{
 		ID: d.ID, SessionID: d.SessionID, UserID: d.UserID, Position: d.Position + 1, Role: roleAssistant, Content: d.Content, Status: d.Status, Instance: d.Instance,
 		Provider: d.Provider, Model: d.Model, FinishReason: d.FinishReason, ErrorCode: d.ErrorCode, ErrorDetail: d.ErrorDetail,
-		Tokens: tokens{Input: d.InputTokens, Output: d.OutputTokens, Estimated: d.Estimated > 0}, CreatedAt: d.CreatedAt.UTC(),
+		Tokens: tokens{Input: d.InputTokens, Output: d.OutputTokens, Estimated: d.Estimated > 0},
+		Extra:  d.Extra, Thread: d.Thread, CreatedAt: d.CreatedAt.UTC(),
 	}
 	if d.FinishedAt != nil {
 		answer.FinishedAt = d.FinishedAt.UTC()
 	}
 	question := message{
 		ID: d.Question.ID, SessionID: d.SessionID, UserID: d.UserID, Position: d.Position, Role: roleUser, Content: d.Question.Content,
-		Status: statusCompleted, CreatedAt: d.Question.CreatedAt.UTC(), FinishedAt: d.Question.FinishedAt.UTC(),
+		Status: statusCompleted, Extra: d.Question.Extra, CreatedAt: d.Question.CreatedAt.UTC(), FinishedAt: d.Question.FinishedAt.UTC(),
 	}
 	if before > 0 && answer.Position >= before {
 		return []message{question}

@@ -204,6 +204,16 @@ func (b exchangeStart) changes() map[string]any {
 	return changes
 }
 
+func (r gormRepository) FindThread(ctx context.Context, userID int64, thread string) (string, error) {
+	var row messageRow
+	err := r.db.Read(ctx).Select("session_id").Where("user_id = ? AND thread = ? AND thread <> ''", userID, thread).
+		Order("id DESC").Take(&row).Error
+	if database.IsNotFound(err) {
+		return "", nil
+	}
+	return row.SessionID, database.Fault(err)
+}
+
 func (r gormRepository) FinishAnswer(ctx context.Context, answer message) error {
 	return sessionFault(r.db.Write(ctx, func(tx *gorm.DB) error {
 		sums := map[string]any{
@@ -237,7 +247,7 @@ func outcome(answer message) map[string]any {
 		"content": answer.Content, "status": answer.Status, "provider": answer.Provider, "model": answer.Model,
 		"finish_reason": answer.FinishReason, "error_code": answer.ErrorCode, "error_detail": answer.ErrorDetail,
 		"input_tokens": answer.Tokens.Input, "output_tokens": answer.Tokens.Output, "estimated": answer.Tokens.Estimated,
-		"finished_at": answer.FinishedAt,
+		"extra": answer.Extra, "thread": answer.Thread, "finished_at": answer.FinishedAt,
 	}
 }
 
@@ -358,6 +368,8 @@ type messageRow struct {
 	InputTokens  int64
 	OutputTokens int64
 	Estimated    bool
+	Extra        string
+	Thread       string
 	CreatedAt    time.Time `gorm:"autoCreateTime:false"`
 	FinishedAt   *time.Time
 }
@@ -369,7 +381,8 @@ func newMessageRow(m message) messageRow {
 	row := messageRow{
 		ID: m.ID, SessionID: m.SessionID, UserID: m.UserID, Position: m.Position, Role: m.Role, Content: m.Content, Status: m.Status, Instance: m.Instance,
 		Provider: m.Provider, Model: m.Model, FinishReason: m.FinishReason, ErrorCode: m.ErrorCode, ErrorDetail: m.ErrorDetail,
-		InputTokens: m.Tokens.Input, OutputTokens: m.Tokens.Output, Estimated: m.Tokens.Estimated, CreatedAt: m.CreatedAt,
+		InputTokens: m.Tokens.Input, OutputTokens: m.Tokens.Output, Estimated: m.Tokens.Estimated,
+		Extra: m.Extra, Thread: m.Thread, CreatedAt: m.CreatedAt,
 	}
 	if !m.FinishedAt.IsZero() {
 		row.FinishedAt = &m.FinishedAt
@@ -381,7 +394,8 @@ func (r messageRow) message() message {
 	m := message{
 		ID: r.ID, SessionID: r.SessionID, UserID: r.UserID, Position: r.Position, Role: r.Role, Content: r.Content, Status: r.Status, Instance: r.Instance,
 		Provider: r.Provider, Model: r.Model, FinishReason: r.FinishReason, ErrorCode: r.ErrorCode, ErrorDetail: r.ErrorDetail,
-		Tokens: tokens{Input: r.InputTokens, Output: r.OutputTokens, Estimated: r.Estimated}, CreatedAt: r.CreatedAt.UTC(),
+		Tokens: tokens{Input: r.InputTokens, Output: r.OutputTokens, Estimated: r.Estimated},
+		Extra:  r.Extra, Thread: r.Thread, CreatedAt: r.CreatedAt.UTC(),
 	}
 	if r.FinishedAt != nil {
 		m.FinishedAt = r.FinishedAt.UTC()

@@ -49,7 +49,8 @@ func EnsureIndexes(ctx context.Context, db *database.Mongo) error {
 		database.Index{Keys: bson.D{{Key: "question._id", Value: 1}}, Unique: true},
 		// From this one a session's figures are counted without its texts.
 		database.Index{Keys: bson.D{{Key: "session_id", Value: 1}, {Key: "messages", Value: 1}, {Key: "input_tokens", Value: 1}, {Key: "output_tokens", Value: 1}, {Key: "estimated", Value: 1}}},
-		database.Index{Keys: bson.D{{Key: "status", Value: 1}}})
+		database.Index{Keys: bson.D{{Key: "status", Value: 1}}},
+		database.Index{Keys: bson.D{{Key: "thread", Value: 1}}})
 }
 
 func (r mongoRepository) sessions() *mongo.Collection  { return r.db.Collection(sessionDocuments) }

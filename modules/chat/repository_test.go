@@ -436,3 +436,42 @@ func TestAContextThatEndedWritesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestAnAnswerIsFoundByItsThread(t *testing.T) {
+	eachRepository(t, func(t *testing.T, r repository) {
+		find := func(userID int64, thread string) string {
+			id, err := r.FindThread(t.Context(), userID, thread)
+			must(t, err)
+			return id
+		}
+		at := epoch
+		ended := func(userID int64, thread string) session {
+			at = at.Add(time.Second)
+			s := newSession(userID, at)
+			b := begin(s, "hi", at)
+			b.New, b.Question.Extra = true, `{"seed":1,"text":"\u0000"}`
+			must(t, r.BeginExchange(t.Context(), b))
+			answer := finished(b, "there", epoch)
+			answer.Extra, answer.Thread = `{"tool_calls":[]}`, thread
+			must(t, r.FinishAnswer(t.Context(), answer))
+			kept := allMessages(t, r, s)
+			if kept[0].Extra != answer.Extra || kept[0].Thread != thread || kept[1].Extra != b.Question.Extra {
+				t.Errorf("kept %+v", kept)
+			}
+			return s
+		}
+		ended(1, "a")
+		newer, foreign := ended(1, "a"), ended(2, "b")
+		ended(1, "")
+		if got := find(1, "a"); got != newer.ID {
+			t.Errorf("%q is not the session of the newest answer", got)
+		}
+		if find(1, "b") != "" || find(2, "b") != foreign.ID || find(1, "c") != "" || find(1, "") != "" {
+			t.Error("another thread was found")
+		}
+		must(t, r.DeleteSession(t.Context(), 2, foreign.ID))
+		if find(2, "b") != "" {
+			t.Error("a deleted session was found")
+		}
+	})
+}

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
+	"github.com/tidwall/gjson"
 
 	"llmhist/platform/fault"
 )
@@ -96,16 +97,11 @@ func (b *binder) bindBody(r *http.Request, target reflect.Value, fields *fault.F
 	if err != nil {
 		return readFault(err)
 	}
-	if len(bytes.TrimSpace(data)) == 0 {
-		if b.bodyOptional {
-			return nil
-		}
-		return fault.New(fault.Malformed, "malformed_json", "The request body is empty; send a JSON object.")
+	if b.bodyOptional && len(bytes.TrimSpace(data)) == 0 {
+		return nil
 	}
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
-	if err != nil || mediaType != "application/json" {
-		return fault.New(fault.UnsupportedMedia, "unsupported_media_type",
-			"Send the body as JSON with the header 'Content-Type: application/json'.")
+	if err := checkSaysJSON(r, data); err != nil {
+		return err
 	}
 	members, err := objectMembers(data)
 	if err != nil {
@@ -123,6 +119,45 @@ func (b *binder) bindBody(r *http.Request, target reflect.Value, fields *fault.F
 		setJSON(fields, in, target.FieldByIndex(in.index), members[name])
 	}
 	return nil
+}
+
+// checkSaysJSON refuses a body that is empty or is not declared as JSON.
+func checkSaysJSON(r *http.Request, data []byte) error {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return fault.New(fault.Malformed, "malformed_json", "The request body is empty; send a JSON object.")
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	if err != nil || mediaType != "application/json" {
+		return fault.New(fault.UnsupportedMedia, "unsupported_media_type",
+			"Send the body as JSON with the header 'Content-Type: application/json'.")
+	}
+	return nil
+}
+
+// readObject reads a body that is one JSON object in valid UTF-8.
+func readObject(r *http.Request) ([]byte, error) {
+	data, err := readBody(r)
+	if err != nil {
+		return nil, readFault(err)
+	}
+	if err := checkSaysJSON(r, data); err != nil {
+		return nil, err
+	}
+	if gjson.ValidBytes(data) && utf8.Valid(data) && gjson.ParseBytes(data).IsObject() {
+		return data, nil
+	}
+	if _, err := objectMembers(data); err != nil { // says where the mistake is
+		return nil, err
+	}
+	return data, nil
+}
+
+// readBody reads a body to its end. It believes a declared length only so far.
+func readBody(r *http.Request) ([]byte, error) {
+	var data bytes.Buffer
+	data.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
+	_, err := data.ReadFrom(r.Body)
+	return data.Bytes(), err
 }
 
 func (b *binder) fieldNames() string {

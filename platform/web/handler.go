@@ -89,6 +89,23 @@ func Raw[In any](serve func(c echo.Context, in In) error, answers ...Answer) Han
 	}
 }
 
+// RawJSON makes a handler that reads the JSON object of the request's body itself
+// and writes its own answer: what it does not know goes on unchanged to somebody
+// who does. In describes for the reference what it knows.
+func RawJSON[In any](serve func(c echo.Context, body []byte) error, answers ...Answer) Handler {
+	return Handler{
+		in:      newBinder(reflect.TypeFor[In]()),
+		answers: answers,
+		serve: func(c echo.Context) error {
+			body, err := readObject(c.Request())
+			if err != nil {
+				return err
+			}
+			return serve(c, body)
+		},
+	}
+}
+
 // BodyOptional lets a request come without any body; it then reads as {}.
 func (h Handler) BodyOptional() Handler {
 	h.in.bodyOptional = true
@@ -122,12 +139,16 @@ func WriteJSON(c echo.Context, status int, v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	header := c.Response().Header()
 	if setter, ok := v.(HeaderSetter); ok {
-		setter.SetHeader(header)
+		setter.SetHeader(c.Response().Header())
 	}
-	header.Set(echo.HeaderContentType, "application/json")
+	return WriteRawJSON(c, status, body.Bytes())
+}
+
+// WriteRawJSON writes a JSON document as the answer.
+func WriteRawJSON(c echo.Context, status int, document []byte) error {
+	c.Response().Header().Set(echo.HeaderContentType, "application/json")
 	c.Response().WriteHeader(status)
-	_, _ = c.Response().Write(body.Bytes()) // a client that is gone needs no answer
+	_, _ = c.Response().Write(document) // a client that is gone needs no answer
 	return nil
 }

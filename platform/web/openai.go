@@ -66,6 +66,13 @@ func RenameFields(err error, names map[string]string) error {
 	return fields.Err()
 }
 
+// OpenAIErrorOf returns what an error becomes below /v1 once its answer has its
+// status: an event in the middle of a stream.
+func OpenAIErrorOf(err error) OpenAIError {
+	f := inOpenAITerms(Fault(err))
+	return openAIErrorOf(f, openAIStatus(f))
+}
+
 func openAIErrorOf(f *fault.Error, status int) OpenAIError {
 	detail := OpenAIErrorDetail{Message: f.Detail, Type: "invalid_request_error", Code: f.Code}
 	switch {

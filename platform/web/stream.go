@@ -52,6 +52,14 @@ func (s *EventStream) Send(event string, v any) error {
 	return s.write(frame)
 }
 
+// SendData writes one event without a name, whose data is one line, and flushes
+// it. The error is as of Send.
+func (s *EventStream) SendData(data []byte) error {
+	frame := make([]byte, 0, len(data)+8)
+	frame = append(append(append(frame, "data: "...), data...), '\n', '\n')
+	return s.write(frame)
+}
+
 func (s *EventStream) sendPing() { _ = s.write([]byte(": ping\n\n")) }
 
 func (s *EventStream) write(frame []byte) error {

@@ -1,0 +1,162 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/tidwall/gjson"
+)
+
+// completing is the answer to a request of the OpenAI-compatible API on its way
+// from a provider to the client and into the history. A stream is relayed chunk
+// by chunk; what is sent of our own making is only what a provider left out.
+type completing struct {
+	*answering
+	request  completionAsk
+	send     func(answer message, chunk []byte) error
+	said     spoken
+	document []byte // the answer of a provider that sent it in one piece
+
+	opened    bool // the client was told who speaks
+	finished  bool // the client was told why the answer ended
+	usageSent bool
+}
+
+// try asks one provider.
+func (c *completing) try(ctx context.Context, to target) (Result, error) {
+	remote, forwards := to.provider.(forwarder)
+	if !forwards {
+		request := Request{Model: to.model, Messages: c.request.prompt(), Stream: c.request.Stream, MaxTokens: c.request.maxTokens()}
+		return to.provider.Answer(ctx, request, func(text string) error { return c.takeText(ctx, text) })
+	}
+	response, err := forwardAdapting(ctx, remote, "/chat/completions", c.request.bodyFor(to.model))
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	reader := completionReader{completing: c, answerReader: answerReader{provider: to.provider.Name()}}
+	return reader.read(ctx, response)
+}
+
+// takeText takes text of a provider that does not speak OpenAI's API.
+func (c *completing) takeText(ctx context.Context, text string) error {
+	if err := c.take(ctx, text); err != nil {
+		return c.cut(err)
+	}
+	if !c.request.Stream {
+		return nil
+	}
+	if err := c.open(); err != nil {
+		return err
+	}
+	return c.sendChoice(chunkChoice{Delta: chunkDelta{Content: &text}})
+}
+
+// takePart takes what a provider says in a choice: a delta of a stream, or a
+// whole message.
+func (c *completing) takePart(ctx context.Context, choice gjson.Result, part gjson.Result) error {
+	of := c.said.choice(choice.Get("index").Int())
+	text := textOf(part.Get("content")) + part.Get("refusal").Str
+	if reason := choice.Get("finish_reason"); reason.Type == gjson.String && reason.Str != "" {
+		of.finish = finishReason(reason.Str)
+	}
+	before := c.said.size
+	c.said.add(of, part)
+	if c.said.size > before {
+		c.firstByte(ctx)
+	}
+	if c.content.Len()+c.said.size > c.service.maxAnswer {
+		return errAnswerFull
+	}
+	if of.index == 0 {
+		return c.take(ctx, text)
+	}
+	of.text.WriteString(storable(text))
+	c.said.size += len(text)
+	return nil
+}
+
+// open tells the client who speaks.
+func (c *completing) open() error {
+	if c.opened {
+		return nil
+	}
+	empty := ""
+	return c.sendChoice(chunkChoice{Delta: chunkDelta{Role: roleAssistant, Content: &empty}})
+}
+
+// cut ends a stream whose answer is longer than is kept, and returns why.
+func (c *completing) cut(why error) error {
+	if !c.request.Stream || !errors.Is(why, errAnswerFull) {
+		return why
+	}
+	if err := c.finish("length"); err != nil {
+		return err
+	}
+	return why
+}
+
+// finish tells the client why the answer ended, once.
+func (c *completing) finish(reason string) error {
+	if c.finished {
+		return nil
+	}
+	if err := c.open(); err != nil {
+		return err
+	}
+	c.finished = true
+	return c.sendChoice(chunkChoice{FinishReason: &reason})
+}
+
+func (c *completing) sendChoice(choice chunkChoice) error {
+	return c.sendOwn(chunkBody{Choices: []chunkChoice{choice}})
+}
+
+// sendOwn sends a chunk of our own making.
+func (c *completing) sendOwn(chunk chunkBody) error {
+	chunk.completionHead = headOf(c.answer, "chat.completion.chunk")
+	data, err := json.Marshal(chunk)
+	if err != nil {
+		return err
+	}
+	return c.relay(data)
+}
+
+// relay sends the client a chunk.
+func (c *completing) relay(chunk []byte) error {
+	c.began, c.opened = true, true
+	if err := c.send(c.answer, chunk); err != nil {
+		return fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	return nil
+}
+
+// end returns the whole answer, or completes a stream. A client that left now
+// finds its answer in the history.
+func (c *completing) end() ([]byte, error) {
+	if !c.request.Stream {
+		if c.document != nil {
+			return c.document, nil
+		}
+		return json.Marshal(c.assembled())
+	}
+	if c.finish(c.answer.FinishReason) == nil && c.request.IncludeUsage && !c.usageSent {
+		_ = c.sendOwn(chunkBody{Choices: []chunkChoice{}, Usage: usageOf(c.answer)})
+	}
+	return nil, nil
+}
+
+// assembled returns the answer as one document, when it did not come as one.
+func (c *completing) assembled() completionBody {
+	body := completionBody{completionHead: headOf(c.answer, "chat.completion"), Usage: usageOf(c.answer), Choices: []completionChoice{}}
+	for _, of := range c.said.sorted() {
+		text, reason := of.text.String(), of.finish
+		if of.index == 0 {
+			text, reason = c.answer.Content, c.answer.FinishReason
+		}
+		body.Choices = append(body.Choices, completionChoice{Index: of.index, Message: of.member(text), FinishReason: reason})
+	}
+	return body
+}

@@ -1,0 +1,195 @@
+package chat
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+
+	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
+
+	"llmhist/platform/outbound"
+	"llmhist/platform/sse"
+)
+
+// maxChunk bounds one event of a provider, which may hold spoken output.
+const maxChunk = 4 << 20
+
+// completionReader reads the answer of a provider that speaks OpenAI's API.
+type completionReader struct {
+	*completing
+	answerReader
+}
+
+// read reads the answer as what its content type says it is, whether or not a
+// stream was asked for: some servers know only one way.
+func (r *completionReader) read(ctx context.Context, response *http.Response) (Result, error) {
+	switch outbound.MediaType(response) {
+	case "text/event-stream":
+		return r.readStream(ctx, response.Body)
+	case "application/json":
+		return r.readWhole(ctx, response.Body)
+	default:
+		return Result{}, badAnswer(r.provider, "answered with something that is neither JSON nor an event stream")
+	}
+}
+
+func (r *completionReader) readWhole(ctx context.Context, body io.Reader) (Result, error) {
+	data, err := io.ReadAll(io.LimitReader(body, maxWholeAnswer+1))
+	if err != nil {
+		return r.result, err
+	}
+	if len(data) > maxWholeAnswer {
+		return r.result, r.tooLarge()
+	}
+	document := gjson.ParseBytes(data)
+	if !gjson.ValidBytes(data) || !document.IsObject() {
+		return r.result, badAnswer(r.provider, "sent JSON that is not a chat completion")
+	}
+	if saysError(document) {
+		return r.result, r.errorFault(data)
+	}
+	choices := document.Get("choices").Array()
+	if len(choices) == 0 {
+		return r.result, badAnswer(r.provider, "sent a chat completion without an answer in it")
+	}
+	r.takeUsage(document.Get("usage"))
+	r.result.FinishReason = "stop"
+	for _, choice := range choices {
+		if err := r.takeChoice(ctx, choice, choice.Get("message")); err != nil {
+			return r.result, err
+		}
+	}
+	if !r.request.Stream {
+		r.document = data
+		return r.result, nil
+	}
+	return r.result, r.sendWhole()
+}
+
+// sendWhole sends what came in one piece as the chunks of a stream.
+func (r *completionReader) sendWhole() error {
+	for _, of := range r.said.sorted() {
+		text := of.text.String()
+		if of.index == 0 {
+			text = r.content.String()
+		}
+		reason := of.finish
+		if reason == "" {
+			reason = "stop"
+		}
+		chunks := chunkBody{Choices: []chunkChoice{{Index: of.index, Delta: deltaOf(of.member(text))}}}
+		if err := r.sendOwn(chunks); err != nil {
+			return err
+		}
+		chunks.Choices = []chunkChoice{{Index: of.index, FinishReason: &reason}}
+		if err := r.sendOwn(chunks); err != nil {
+			return err
+		}
+	}
+	r.finished = true
+	return nil
+}
+
+// readStream relays a stream. It is complete with [DONE], or at its end when the
+// model has said why it finished.
+func (r *completionReader) readStream(ctx context.Context, body io.ReadCloser) (Result, error) {
+	events := sse.NewReader(body, maxChunk)
+	for {
+		event, err := events.Next()
+		if err != nil {
+			return r.result, r.endFault(err)
+		}
+		data := bytes.TrimSpace(event.Data)
+		switch {
+		case string(data) == "[DONE]":
+			linger(body)
+			if r.result.FinishReason == "" {
+				r.result.FinishReason = "stop"
+			}
+			return r.result, nil
+		case event.Name == "error":
+			return r.result, r.errorFault(data)
+		case len(data) == 0:
+			continue
+		}
+		if err := r.takeChunk(ctx, data); err != nil {
+			return r.result, err
+		}
+	}
+}
+
+// takeChunk reads of a chunk what is kept and relays it as it is.
+func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
+	if !gjson.ValidBytes(data) {
+		return badAnswer(r.provider, "sent an event that is not JSON")
+	}
+	var choices, counted, problem gjson.Result
+	gjson.ParseBytes(data).ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "choices":
+			choices = value
+		case "usage":
+			counted = value
+		case "error":
+			problem = value
+		}
+		return true
+	})
+	if problem.Exists() && problem.Type != gjson.Null {
+		return r.errorFault(data)
+	}
+	r.takeUsage(counted)
+	var full error
+	empty := true
+	var err error
+	choices.ForEach(func(_, choice gjson.Result) bool {
+		empty = false
+		err = r.takeChoice(ctx, choice, choice.Get("delta"))
+		return err == nil
+	})
+	if err != nil {
+		full = r.cut(err)
+		return full
+	}
+	if !r.request.Stream {
+		return nil
+	}
+	if empty && counted.IsObject() {
+		if !r.request.IncludeUsage {
+			return nil // it was asked for by this server
+		}
+		r.usageSent = true
+	}
+	if problem.Exists() { // null, at which some clients give up
+		if data, err = sjson.DeleteBytes(data, "error"); err != nil {
+			return err
+		}
+	}
+	return r.relay(bytes.ReplaceAll(data, []byte("\n"), []byte(" "))) // in JSON a line end stands only where a space may
+}
+
+// takeChoice reads of a choice what is kept.
+func (r *completionReader) takeChoice(ctx context.Context, choice, part gjson.Result) error {
+	if err := r.takePart(ctx, choice, part); err != nil {
+		return err
+	}
+	if first := r.said.choice(0).finish; first != "" {
+		r.result.FinishReason = first
+		r.finished = true
+	}
+	return nil
+}
+
+func (r *completionReader) takeUsage(counted gjson.Result) {
+	input, output := counted.Get("prompt_tokens").Int(), counted.Get("completion_tokens").Int()
+	if input >= 0 && output >= 0 && input+output > 0 {
+		r.result.InputTokens, r.result.OutputTokens, r.result.Counted = input, output, true
+	}
+}
+
+func saysError(document gjson.Result) bool {
+	problem := document.Get("error")
+	return problem.Exists() && problem.Type != gjson.Null
+}

@@ -1,0 +1,266 @@
+package chat
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"llmhist/platform/fault"
+)
+
+// completionAsk is a request of OpenAI's chat completions: the body as it was
+// sent, most of which is the provider's to understand, and what is read of it
+// here.
+type completionAsk struct {
+	Body         []byte
+	Model        string // "" = by the order of providers
+	Stream       bool
+	IncludeUsage bool // the client wants a last chunk with the tokens
+	Turns        []turn
+	Fresh        int // Turns from here on are new: no earlier answer of the conversation follows them
+}
+
+// turn is one message of a request.
+type turn struct {
+	Role string
+	Text string // of all parts that are text
+	Raw  string // the whole message
+	// Plain says that role and text are all there is to it.
+	Plain bool
+	calls []toolCall // of an assistant
+}
+
+// toolCall is a function that a model wants called.
+type toolCall struct{ ID, Name, Arguments string }
+
+// maxTurns bounds the messages of one request.
+const maxTurns = 10_000
+
+// readCompletion reads a body that is a JSON object.
+func readCompletion(body []byte) (completionAsk, error) {
+	q := completionAsk{Body: body}
+	var fields fault.Fields
+	seen := map[string]bool{}
+	gjson.ParseBytes(body).ForEach(func(key, value gjson.Result) bool {
+		name := key.Str
+		switch name {
+		case "model", "messages", "stream", "stream_options":
+			// Of two, this server could take one and the provider the other.
+			fields.Check(!seen[name], name, "repeated", "must be given once")
+			seen[name] = true
+		}
+		switch name {
+		case "model":
+			fields.Check(value.Type == gjson.String || value.Type == gjson.Null, name, "wrong_type", "must be a string")
+			q.Model = value.Str
+		case "stream":
+			fields.Check(value.IsBool() || value.Type == gjson.Null, name, "wrong_type", "must be true or false")
+			q.Stream = value.Bool()
+		case "stream_options":
+			q.IncludeUsage = value.Get("include_usage").Bool()
+		case "messages":
+			q.readTurns(value, &fields)
+		}
+		return true
+	})
+	fields.Check(seen["messages"], "messages", "required", "must be given")
+	return q, fields.Err()
+}
+
+func (q *completionAsk) readTurns(messages gjson.Result, fields *fault.Fields) {
+	if !messages.IsArray() {
+		fields.Add("messages", "wrong_type", "must be an array")
+		return
+	}
+	valid := true
+	messages.ForEach(func(_, value gjson.Result) bool {
+		t, ok := readTurn(value)
+		valid = valid && ok && len(q.Turns) < maxTurns
+		q.Turns = append(q.Turns, t)
+		return valid
+	})
+	fields.Check(len(q.Turns) > 0, "messages", "required", "must not be empty")
+	fields.Check(valid, "messages", "invalid", "must be at most 10000 objects, each with a role and a content that is a string, null or an array of parts")
+	for i, t := range q.Turns[:max(len(q.Turns)-1, 0)] {
+		if t.Role == roleAssistant {
+			q.Fresh = i + 1
+		}
+	}
+}
+
+func readTurn(value gjson.Result) (turn, bool) {
+	t := turn{Raw: value.Raw, Plain: true}
+	if !value.IsObject() {
+		return t, false
+	}
+	ok := true
+	value.ForEach(func(key, member gjson.Result) bool {
+		switch {
+		case key.Str == "role":
+			t.Role = member.Str
+		case key.Str == "content" && member.Type == gjson.String:
+			t.Text = member.Str
+		case key.Str == "content" && member.IsArray():
+			t.Plain = false
+			t.Text = textOf(member)
+		case key.Str == "content":
+			ok = ok && member.Type == gjson.Null
+		case key.Str == "tool_calls":
+			t.Plain = false
+			t.calls = callsOf(member)
+		default:
+			t.Plain = false
+		}
+		return true
+	})
+	return t, ok && t.Role != ""
+}
+
+// textOf joins the texts of content that may come in parts.
+func textOf(content gjson.Result) string {
+	if content.Type == gjson.String {
+		return content.Str
+	}
+	var texts []string
+	content.ForEach(func(_, part gjson.Result) bool {
+		if text := part.Get("text"); text.Type == gjson.String {
+			texts = append(texts, text.Str)
+		}
+		return true
+	})
+	return strings.Join(texts, "\n")
+}
+
+func callsOf(list gjson.Result) []toolCall {
+	var calls []toolCall
+	list.ForEach(func(_, call gjson.Result) bool {
+		calls = append(calls, toolCall{ID: call.Get("id").Str, Name: call.Get("function.name").Str, Arguments: call.Get("function.arguments").Str})
+		return true
+	})
+	return calls
+}
+
+// isInstruction reports whether a message instructs the model and is no part of
+// what was said.
+func (t turn) isInstruction() bool { return t.Role == roleSystem || t.Role == "developer" }
+
+// system returns the instructions.
+func (q completionAsk) system() string {
+	var texts []string
+	for _, t := range q.Turns {
+		if t.isInstruction() {
+			texts = append(texts, t.Text)
+		}
+	}
+	return storable(strings.Join(texts, "\n\n"))
+}
+
+// question returns what the user says that is new.
+func (q completionAsk) question() string {
+	var texts []string
+	for _, t := range q.Turns[q.Fresh:] {
+		if t.Role == roleUser {
+			texts = append(texts, t.Text)
+		}
+	}
+	return storable(strings.Join(texts, "\n\n"))
+}
+
+// prompt returns the texts of the request, for a provider that knows no more,
+// and to estimate their tokens.
+func (q completionAsk) prompt() []PromptMessage {
+	list := make([]PromptMessage, 0, len(q.Turns))
+	for _, t := range q.Turns {
+		role := t.Role
+		if t.isInstruction() {
+			role = roleSystem
+		}
+		list = append(list, PromptMessage{Role: role, Content: t.Text})
+	}
+	return list
+}
+
+// extra returns what the request is more than its question and instructions, as
+// JSON, or "". continued says that the earlier messages are in the session
+// already.
+func (q completionAsk) extra(continued bool) string {
+	turns := q.Turns
+	if continued {
+		turns = q.Turns[q.Fresh:]
+	}
+	questions := 0
+	plain := true
+	for _, t := range turns {
+		if t.Role == roleUser {
+			questions++
+		}
+		plain = plain && t.Plain && (t.Role == roleUser || t.isInstruction())
+	}
+	var members []string
+	gjson.ParseBytes(q.Body).ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "model", "stream", "stream_options", "messages":
+		default:
+			members = append(members, key.Raw+":"+value.Raw)
+		}
+		return true
+	})
+	if plain && questions == 1 && len(members) == 0 {
+		return ""
+	}
+	raw := make([]string, len(turns))
+	for i, t := range turns {
+		raw[i] = t.Raw
+	}
+	members = append(members, `"messages":[`+strings.Join(raw, ",")+"]")
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+// thread names a conversation by what was said in it, so that the next request
+// of a client that sends all of it each time is known to go on with it.
+type thread struct{ digest hash.Hash }
+
+func newThread() thread { return thread{sha256.New()} }
+
+// add appends a message. Instructions do not count: many clients put the time
+// into them.
+func (t thread) add(said turn) {
+	if said.isInstruction() {
+		return
+	}
+	write := func(text string) {
+		_, _ = t.digest.Write([]byte(text)) // never fails
+		_, _ = t.digest.Write([]byte{0})
+	}
+	write(said.Role)
+	write(strings.TrimSpace(storable(said.Text)))
+	for _, call := range said.calls {
+		write(call.ID)
+		write(call.Name)
+	}
+	write("")
+}
+
+func (t thread) name() string { return hex.EncodeToString(t.digest.Sum(nil)) }
+
+// threads returns the name of the conversation before what is new, "" when
+// nothing was, and the conversation with all of the request, to which its answer
+// is added.
+func (q completionAsk) threads() (before string, all thread) {
+	all = newThread()
+	for i, said := range q.Turns {
+		if i == q.Fresh && i > 0 {
+			before = all.name()
+		}
+		all.add(said)
+	}
+	return before, all
+}
+
+// storable returns text that every engine can store: PostgreSQL cannot U+0000.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
+}

@@ -1,0 +1,185 @@
+package chat
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// spoken collects what an answer is besides the text of its first choice: the
+// calls and thoughts of that, and all of further choices. Its parts come as
+// deltas of a stream or as whole messages.
+type spoken struct {
+	choices []*choiceSaid
+	size    int // bytes collected
+}
+
+type choiceSaid struct {
+	index     int64
+	text      strings.Builder // of choices other than 0
+	reasoning strings.Builder
+	calls     []*callSaid
+	audio     string // id of spoken output
+	finish    string
+}
+
+type callSaid struct {
+	index int64
+	toolCall
+	arguments strings.Builder
+}
+
+// maxChoices and maxCalls bound what a provider can make this server keep.
+const (
+	maxChoices = 128
+	maxCalls   = 1024
+)
+
+func (s *spoken) choice(index int64) *choiceSaid {
+	for _, c := range s.choices {
+		if c.index == index {
+			return c
+		}
+	}
+	c := &choiceSaid{index: index}
+	if len(s.choices) < maxChoices {
+		s.choices = append(s.choices, c)
+	}
+	return c
+}
+
+func (c *choiceSaid) call(index int64) *callSaid {
+	for _, call := range c.calls {
+		if call.index == index {
+			return call
+		}
+	}
+	call := &callSaid{index: index}
+	if len(c.calls) < maxCalls {
+		c.calls = append(c.calls, call)
+	}
+	return call
+}
+
+// add takes a delta or message of a choice, without its content.
+func (s *spoken) add(c *choiceSaid, part gjson.Result) {
+	part.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "reasoning_content", "reasoning":
+			if value.Type == gjson.String {
+				c.reasoning.WriteString(value.Str)
+				s.size += len(value.Str)
+			}
+		case "audio":
+			if id := value.Get("id").Str; id != "" {
+				c.audio = id
+			}
+		case "tool_calls":
+			next := int64(0)
+			value.ForEach(func(_, delta gjson.Result) bool {
+				if index := delta.Get("index"); index.Exists() {
+					next = index.Int()
+				}
+				s.addCall(c.call(next), delta)
+				next++
+				return true
+			})
+		}
+		return true
+	})
+}
+
+func (s *spoken) addCall(call *callSaid, delta gjson.Result) {
+	if id := delta.Get("id").Str; id != "" {
+		call.ID = id
+	}
+	if name := delta.Get("function.name").Str; name != "" {
+		call.Name = name
+	}
+	arguments := delta.Get("function.arguments").Str
+	call.arguments.WriteString(arguments)
+	s.size += len(arguments)
+}
+
+// callsOf returns the calls of a choice.
+func (c *choiceSaid) toolCalls() []toolCall {
+	list := make([]toolCall, len(c.calls))
+	for i, call := range c.calls {
+		list[i] = call.toolCall
+		list[i].Arguments = call.arguments.String()
+	}
+	return list
+}
+
+// completionMember is a message as OpenAI's API has it.
+type completionMember struct {
+	Role      string           `json:"role"`
+	Content   *string          `json:"content"`
+	Reasoning string           `json:"reasoning_content,omitempty"`
+	ToolCalls []completionCall `json:"tool_calls,omitempty"`
+}
+
+type completionCall struct {
+	Index    *int               `json:"index,omitempty"` // in a delta
+	ID       string             `json:"id"`
+	Type     string             `json:"type"`
+	Function completionFunction `json:"function"`
+}
+
+type completionFunction struct {
+	Name      string `json:"name"`
+	Arguments string `json:"arguments"`
+}
+
+// member returns a choice as a whole message, with text as its content.
+func (c *choiceSaid) member(text string) completionMember {
+	m := completionMember{Role: roleAssistant, Reasoning: c.reasoning.String()}
+	for _, call := range c.toolCalls() {
+		m.ToolCalls = append(m.ToolCalls, completionCall{ID: call.ID, Type: "function", Function: completionFunction{call.Name, call.Arguments}})
+	}
+	if text != "" || len(m.ToolCalls) == 0 {
+		m.Content = &text
+	}
+	return m
+}
+
+// sorted returns the choices in the order of their indexes, of which there is
+// always the first.
+func (s *spoken) sorted() []*choiceSaid {
+	s.choice(0)
+	list := slices.Clone(s.choices)
+	slices.SortFunc(list, func(a, b *choiceSaid) int { return int(a.index - b.index) })
+	return list
+}
+
+// extra returns what is kept of the answer besides the text of its first
+// choice, as JSON, or "".
+func (s *spoken) extra() string {
+	var kept struct {
+		Reasoning string           `json:"reasoning_content,omitempty"`
+		ToolCalls []completionCall `json:"tool_calls,omitempty"`
+		Audio     string           `json:"audio_id,omitempty"`
+		Choices   []keptChoice     `json:"choices,omitempty"` // further ones
+	}
+	for _, c := range s.sorted() {
+		if c.index != 0 {
+			kept.Choices = append(kept.Choices, keptChoice{c.index, c.member(c.text.String()), c.finish})
+			continue
+		}
+		whole := c.member("")
+		kept.Reasoning, kept.ToolCalls, kept.Audio = whole.Reasoning, whole.ToolCalls, c.audio
+	}
+	data, err := json.Marshal(kept)
+	if err != nil || string(data) == "{}" {
+		return ""
+	}
+	return string(data)
+}
+
+type keptChoice struct {
+	Index        int64            `json:"index"`
+	Message      completionMember `json:"message"`
+	FinishReason string           `json:"finish_reason"`
+}
