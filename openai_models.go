@@ -15,7 +15,7 @@ type modelEntry struct {
 	Object  string `json:"object" enum:"model"`
 	Created int64  `json:"created" doc:"Unix seconds; 0 = not known."`
 	OwnedBy string `json:"owned_by" doc:"The provider that answers."`
-	Service string `json:"service" enum:"chat,image,speech" doc:"Not of OpenAI: what the model is for."`
+	Service string `json:"service" enum:"chat,embedding,image,speech" doc:"Not of OpenAI: what the model is for."`
 }
 
 type modelList struct {
@@ -63,6 +63,9 @@ func (a *App) models(ctx context.Context) []modelEntry {
 	}
 	for _, offer := range a.chat.Models() {
 		add("chat", offer.ID, offer.Provider)
+	}
+	for _, offer := range a.chat.EmbeddingModels() {
+		add("embedding", offer.ID, offer.Provider)
 	}
 	for _, offer := range a.image.Offers() {
 		add("image", offer.ID, offer.Provider)

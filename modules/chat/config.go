@@ -53,6 +53,8 @@ type OpenAI struct {
 	APIKey       logging.Secret `mapstructure:"api_key"`  // "" = none is sent
 	DefaultModel string         `mapstructure:"default_model"`
 	Models       []string       `mapstructure:"models"` // further ones that users may name
+	// EmbeddingModels make embeddings and do not chat.
+	EmbeddingModels []string `mapstructure:"embedding_models"`
 }
 
 // GitHub configures the provider "github", which speaks the protocol of the
@@ -68,14 +70,16 @@ type GitHub struct {
 
 // Upstream configures one more remote provider under a name of its own.
 type Upstream struct {
-	Name         string                    `mapstructure:"name"` // lower case, unique
-	Type         string                    `mapstructure:"type"` // "openai" (also "") or "github"
-	BaseURL      string                    `mapstructure:"base_url"`
-	APIKey       logging.Secret            `mapstructure:"api_key"`
-	DefaultModel string                    `mapstructure:"default_model"`
-	Models       []string                  `mapstructure:"models"`
-	Headers      map[string]logging.Secret `mapstructure:"headers"` // sent with every request
-	Timeouts     Timeouts                  `mapstructure:"timeouts"`
+	Name         string         `mapstructure:"name"` // lower case, unique
+	Type         string         `mapstructure:"type"` // "openai" (also "") or "github"
+	BaseURL      string         `mapstructure:"base_url"`
+	APIKey       logging.Secret `mapstructure:"api_key"`
+	DefaultModel string         `mapstructure:"default_model"`
+	Models       []string       `mapstructure:"models"`
+	// EmbeddingModels make embeddings and do not chat.
+	EmbeddingModels []string                  `mapstructure:"embedding_models"`
+	Headers         map[string]logging.Secret `mapstructure:"headers"` // sent with every request
+	Timeouts        Timeouts                  `mapstructure:"timeouts"`
 }
 
 // Timeouts bound the calls of one provider. A zero field means its default.
@@ -178,7 +182,7 @@ func (c OpenAI) upstream() Upstream {
 	if base == "" {
 		base = DefaultOpenAIBaseURL
 	}
-	return Upstream{Name: openAIName, BaseURL: base, APIKey: c.APIKey, DefaultModel: c.DefaultModel, Models: c.Models}
+	return Upstream{Name: openAIName, BaseURL: base, APIKey: c.APIKey, DefaultModel: c.DefaultModel, Models: c.Models, EmbeddingModels: c.EmbeddingModels}
 }
 
 func (c GitHub) upstream() Upstream {

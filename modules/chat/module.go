@@ -99,6 +99,10 @@ func (m *Module) Mount(router *web.Router) {
 			Access: web.SignedIn, Tag: "OpenAI-compatible", Summary: "Complete a chat", Description: completionsDescription,
 			Limit: "chat_message", Service: "chat", Action: "completion", MaxBody: maxCompletionBody, Timeout: answerTimeout,
 			Errors: []int{http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}},
+		web.Route{Method: http.MethodPost, Path: "/v1/embeddings", Handler: web.RawJSON[embeddingInput](h.createEmbeddings, embeddingAnswers...),
+			Access: web.SignedIn, Tag: "OpenAI-compatible", Summary: "Make embeddings", Description: embeddingsDescription,
+			Limit: "chat_message", Service: "chat", Action: "embedding", MaxBody: maxEmbeddingBody, Timeout: answerTimeout,
+			Errors: []int{http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}},
 		web.Route{Method: http.MethodGet, Path: "/chat/sessions", Handler: web.JSON(http.StatusOK, h.listSessions), Access: web.SignedIn, Tag: "Chat",
 			Summary: "List your sessions", Description: "The one changed last comes first."},
 		web.Route{Method: http.MethodPost, Path: "/chat/sessions", Handler: web.JSON(http.StatusCreated, h.createSession).BodyOptional(), Access: web.SignedIn, Tag: "Chat",
@@ -137,6 +141,17 @@ func (m *Module) Describe() []ProviderStatus {
 // Models lists the models in the order of their providers; the one that answers
 // by default has Default set.
 func (m *Module) Models() []Model { return m.service.catalogue.models() }
+
+// EmbeddingModels lists the models that make embeddings and do not chat.
+func (m *Module) EmbeddingModels() []Model {
+	list := []Model{}
+	for _, provider := range m.service.catalogue.providers {
+		for _, id := range embeddingModels(provider) {
+			list = append(list, Model{ID: id, Provider: provider.Name()})
+		}
+	}
+	return list
+}
 
 // Reconcile turns answers that were left processing, by an earlier run of this
 // server or by one that is dead, into failed ones with code "interrupted" and

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"llmhist/platform/fault"
@@ -75,23 +76,44 @@ func (c catalogue) models() []Model {
 
 // find returns who answers for the model: an exact id of the first provider
 // that has it, or "provider/id" to name one of several.
-func (c catalogue) find(model string) (target, bool) {
+func (c catalogue) find(model string) (target, bool) { return c.findIn(model, Provider.Models) }
+
+func (c catalogue) findIn(model string, offered func(Provider) []string) (target, bool) {
 	for _, provider := range c.providers {
-		for _, id := range provider.Models() {
-			if id == model {
-				return target{provider, id}, true
-			}
+		if slices.Contains(offered(provider), model) {
+			return target{provider, model}, true
 		}
 	}
 	for _, provider := range c.providers {
 		rest, named := strings.CutPrefix(model, provider.Name()+"/")
-		for _, id := range provider.Models() {
-			if named && id == rest {
-				return target{provider, id}, true
-			}
+		if named && slices.Contains(offered(provider), rest) {
+			return target{provider, rest}, true
 		}
 	}
 	return target{}, false
+}
+
+// embedder is a provider with models that make embeddings and do not chat.
+type embedder interface{ EmbeddingModels() []string }
+
+func embeddingModels(provider Provider) []string {
+	if e, embeds := provider.(embedder); embeds {
+		return e.EmbeddingModels()
+	}
+	return nil
+}
+
+// findEmbedding is find for embeddings. Of a remote provider any model may make
+// them: the provider knows.
+func (c catalogue) findEmbedding(model string) (target, bool) {
+	if to, known := c.findIn(model, embeddingModels); known {
+		return to, true
+	}
+	to, known := c.find(model)
+	if _, forwards := to.provider.(forwarder); !forwards {
+		return target{}, false
+	}
+	return to, known
 }
 
 // inOrder returns every provider's default model, first choice first.

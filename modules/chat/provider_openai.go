@@ -18,6 +18,7 @@ import (
 type openAI struct {
 	name    string
 	models  []string
+	vectors []string    // models that make embeddings
 	base    string      // without a slash at its end
 	headers http.Header // on every request, the credential among them
 	client  *outbound.Client
@@ -35,7 +36,7 @@ func newOpenAI(u Upstream) *openAI {
 		headers.Set(name, value.Reveal())
 	}
 	return &openAI{
-		name: u.Name, models: u.models(), headers: headers,
+		name: u.Name, models: u.models(), vectors: u.EmbeddingModels, headers: headers,
 		base:   strings.TrimRight(u.BaseURL, "/"),
 		client: outbound.New(u.Name, u.Timeouts.limits()),
 	}
@@ -43,6 +44,9 @@ func newOpenAI(u Upstream) *openAI {
 
 func (p *openAI) Name() string     { return p.name }
 func (p *openAI) Models() []string { return p.models }
+
+// EmbeddingModels lists the models that make embeddings and do not chat.
+func (p *openAI) EmbeddingModels() []string { return p.vectors }
 
 // Close ends idle connections.
 func (p *openAI) Close() { p.client.Close() }
