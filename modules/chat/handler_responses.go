@@ -1,0 +1,46 @@
+package chat
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"llmhist/platform/web"
+)
+
+const responsesDescription = `The request and answer of OpenAI's responses. Every chat model here can be asked: the request goes to its provider as a chat completion. Messages with texts, pictures and audio, functions, response formats and reasoning effort are supported. ` +
+	"`previous_response_id`, `conversation` and `prompt`, and tools that run at OpenAI, are refused: send the whole conversation as `input`.\n\n" +
+	"What is asked and answered is kept as that of `POST /v1/chat/completions` is. With `stream: true` the answer comes as the events of OpenAI's API, of which " +
+	"`response.completed` or `response.incomplete` is the last one; a failure after the beginning is an `error` event."
+
+// responseInput describes what this server knows of a request.
+type responseInput struct {
+	Input           any     `json:"input" doc:"A string, or an array of messages, function_call and function_call_output items."`
+	Model           *string `json:"model,omitempty" doc:"A chat model that GET /v1/models lists." example:"local/guide"`
+	Instructions    *string `json:"instructions,omitempty"`
+	Stream          *bool   `json:"stream,omitempty" doc:"Send the answer as it is made."`
+	MaxOutputTokens *int64  `json:"max_output_tokens,omitempty" doc:"Bounds the answer."`
+}
+
+var responseAnswers = []web.Answer{
+	web.Returns[responseBody](http.StatusOK, "", "The answer."),
+	{Status: http.StatusOK, ContentType: "text/event-stream", Description: "With stream: true, the answer as events."},
+}
+
+func (h handler) createResponse(c echo.Context, body []byte) error {
+	q, err := readResponse(body)
+	if err != nil {
+		return web.RenameFields(err, map[string]string{"messages": "input"})
+	}
+	stream := responseStream{c: c, request: q}
+	defer stream.close()
+	answer, whole, err := h.service.complete(c.Request().Context(), q.completionAsk, stream.send)
+	if q.Stream {
+		return stream.end(answer, err)
+	}
+	if err != nil {
+		return err
+	}
+	nameAnswer(c, answer)
+	return web.WriteJSON(c, http.StatusOK, q.respond(answer, whole))
+}
