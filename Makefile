@@ -29,6 +29,10 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 	@touch $@
 
+web/sdk/node_modules/.package-lock.json: web/sdk/package.json web/sdk/package-lock.json
+	cd web/sdk && npm ci --no-audit --no-fund
+	@touch $@
+
 web/dist/index.html: $(WEB_FILES) web/node_modules/.package-lock.json
 	cd web && npm run --silent build
 	@touch $@
@@ -43,7 +47,7 @@ test: build ## run every test that needs no other server
 	cd web && npm test --silent
 
 .PHONY: test-all
-test-all: build ## run every test, with PostgreSQL, S3, MongoDB protocol, Redis and a browser; installs what is missing
+test-all: build web/sdk/node_modules/.package-lock.json ## run every test, with PostgreSQL, S3, MongoDB protocol, Redis and a browser; installs what is missing
 	tools/with-servers.sh env LLMHIST_TEST_ALL=1 CI=1 tools/go-tests.sh
 	cd web && npm test --silent
 	tools/with-browser.sh npm --prefix web run --silent test:browser
@@ -86,5 +90,5 @@ fmt: ## format the Go code
 
 .PHONY: clean
 clean: ## remove what was built; data stays
-	rm -rf bin web/node_modules platform/flite/node_modules
+	rm -rf bin web/node_modules web/sdk/node_modules platform/flite/node_modules
 	find web/dist platform/flite/assets -mindepth 1 ! -name .gitkeep ! -name README.md -delete

@@ -20,10 +20,13 @@ func TestClientsOfOpenAIFindModelsAndUseThem(t *testing.T) {
 		}
 		ids[entry["id"].(string)], _ = entry["service"].(string)
 	}
-	if models["object"] != "list" || ids["local/canvas"] != "image" {
+	if models["object"] != "list" || ids["local/canvas"] != "image" || ids["local/guide"] != "chat" {
 		t.Errorf("models %v", ids)
 	}
 	if one := s.do("GET", "/v1/models/local/canvas/", key, nil).want(200); one["id"] != "local/canvas" {
+		t.Errorf("one model is %v", one)
+	}
+	if one := s.do("GET", "/v1/models/local%2Fcanvas", key, nil).want(200); one["id"] != "local/canvas" {
 		t.Errorf("one model is %v", one)
 	}
 	if gone := s.do("GET", "/v1/models/nobody/nothing", key, nil).want(404)["error"].(object); gone["code"] != "model_not_found" {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -74,7 +75,7 @@ func newBinder(typ reflect.Type) *binder {
 func (b *binder) bind(c echo.Context, target reflect.Value) error {
 	var fields fault.Fields
 	for _, in := range b.path {
-		setText(&fields, in, target.FieldByIndex(in.index), c.Param(in.name))
+		setText(&fields, in, target.FieldByIndex(in.index), pathParam(c, in.name))
 	}
 	if len(b.query) > 0 {
 		values := c.QueryParams()
@@ -90,6 +91,20 @@ func (b *binder) bind(c echo.Context, target reflect.Value) error {
 		}
 	}
 	return fields.Err()
+}
+
+// pathParam returns a value of the path as it was meant. Echo matches paths as
+// they were sent when anything in them is escaped that need not be: a slash in
+// the id of a model, by OpenAI's SDKs.
+func pathParam(c echo.Context, name string) string {
+	value := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return value
+	}
+	if meant, err := url.PathUnescape(value); err == nil {
+		return meant
+	}
+	return value
 }
 
 func (b *binder) bindBody(r *http.Request, target reflect.Value, fields *fault.Fields) error {
