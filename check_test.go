@@ -237,6 +237,13 @@ var damages = []damage{
 		h.put(h.images, history.InputKey(id), "{}")
 		h.sql("INSERT INTO image_erasures (id, user_id, processing) VALUES (?, ?, ?)", id, h.ada, false)
 	}, map[string]int64{"erasure_unfinished": 1}, 0},
+	{"erasures of requests that were being made hang", func(h harm) {
+		picture, sound := uid.New(time.Now()), uid.New(time.Now())
+		h.put(h.images, history.InputKey(picture), "{}")
+		h.put(h.speech, history.InputKey(sound), "{}")
+		h.sql("INSERT INTO image_erasures (id, user_id, processing, instance) VALUES (?, ?, ?, 'a dead server')", picture, h.ada, true)
+		h.sql("INSERT INTO tts_erasures (id, user_id, processing, instance) VALUES (?, ?, ?, 'a dead server')", sound, h.ada, true)
+	}, map[string]int64{"erasure_unfinished": 2}, 0},
 	{"counts of images are wrong", func(h harm) { h.sql("UPDATE image_counts SET images = images + 1 WHERE scope = ?", h.ada) },
 		map[string]int64{"counts_differ": 1}, 0},
 	{"requests of an account that does not exist are counted", func(h harm) {
