@@ -98,6 +98,36 @@ func TestErasingBeginsWithMoreThanOneBatch(t *testing.T) {
 	b.mustHoldNothing(t)
 }
 
+// TestErasingAUserErasesWhatOnlyAnIndexKnows: an older database was restored,
+// which has no row of the conversion.
+func TestErasingAUserErasesWhatOnlyAnIndexKnows(t *testing.T) {
+	b := newBench(t, newFake(t, "fake"))
+	kept, err := b.service.Generate(as(t, 2), ask("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := b.objects(t)
+	lost := newConversion(b.clock.Now(), owner(1))
+	lost.Status = StatusCompleted
+	for _, err := range []error{
+		b.service.ledger.WriteInput(t.Context(), lost.ID, inputOf(lost)),
+		b.service.store(t.Context(), lost, wavSound(t, time.Second)),
+		b.service.ledger.AppendIndex(t.Context(), owner(1), kept.ID), // by mistake
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := b.EraseUser(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := b.objects(t); !slices.Equal(left, want) || len(b.rows(t)) != 1 {
+		t.Errorf("left %v, want %v; %d rows", left, want, len(b.rows(t)))
+	}
+}
+
 func TestDeletionIsForTheOwnerAndAdmins(t *testing.T) {
 	b := newBench(t, newFake(t, "fake"))
 	server := testkit.Serve(t, b.Mount)

@@ -16,7 +16,7 @@ const reconcileBatch = 100
 // are completed. What a living server is at work on is left alone. It may be
 // repeated after a fault.
 func (s *service) Reconcile(ctx context.Context) (int, error) {
-	if err := s.finishErasures(ctx, Filter{Everyone: true}); err != nil {
+	if err := s.finishErasures(ctx, Filter{Everyone: true}, func(e Erasure) Erasure { return e }); err != nil {
 		return 0, err
 	}
 	finished, after := 0, ""
