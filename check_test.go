@@ -246,6 +246,8 @@ var damages = []damage{
 	}, map[string]int64{"erasure_unfinished": 2}, 0},
 	{"counts of images are wrong", func(h harm) { h.sql("UPDATE image_counts SET images = images + 1 WHERE scope = ?", h.ada) },
 		map[string]int64{"counts_differ": 1}, 0},
+	{"counts of images in finer steps are wrong", func(h harm) { h.sql("DELETE FROM image_counts_fine WHERE scope = ?", h.ada) },
+		map[string]int64{"counts_differ": 1}, 0},
 	{"requests of an account that does not exist are counted", func(h harm) {
 		h.sql("INSERT INTO quota_usage (user_id, day, service, used) VALUES (9999, '2026-11-25', 'image', 1)")
 	}, map[string]int64{"quota_without_account": 1}, 0},
