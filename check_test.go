@@ -406,6 +406,40 @@ func TestWhatWasLostIsListedAsBefore(t *testing.T) {
 	}
 }
 
+// TestRecordsOfABucketOfAnotherNameAreRight: a copy or a restoration leaves
+// them as they were written.
+func TestRecordsOfABucketOfAnotherNameAreRight(t *testing.T) {
+	at := serveAWhile(t)
+	at.inflict(t, func(h harm) {
+		for key, bucket := range map[string]blob.Bucket{history.RecordKey(h.mine[0]): h.images, history.RecordKey(h.spoken): h.speech} {
+			record := h.get(bucket, key)
+			elsewhere := strings.Replace(record, `"s3_bucket": "`+bucket.Name()+`"`, `"s3_bucket": "elsewhere"`, 1)
+			if elsewhere == record {
+				t.Fatal("it does not name its bucket")
+			}
+			h.put(bucket, key, elsewhere)
+		}
+	})
+	if found := at.checked(t, check.Options{}); !found.Clean {
+		t.Errorf("a whole installation: %v", found.Findings)
+	}
+	at.inflict(t, func(h harm) {
+		h.sql("DELETE FROM images")
+		h.sql("DELETE FROM tts_conversions")
+	})
+	if found := at.checked(t, check.Options{Repair: true}); found.Left != 0 {
+		t.Errorf("%+v", found)
+	}
+	at.inflict(t, func(h harm) {
+		var strangers int64
+		err := h.db.Read(t.Context()).Raw(`SELECT (SELECT COUNT(*) FROM images WHERE s3_bucket <> ?) + (SELECT COUNT(*) FROM tts_conversions WHERE s3_bucket <> ?)`,
+			h.images.Name(), h.speech.Name()).Scan(&strangers).Error
+		if err != nil || strangers != 0 {
+			t.Errorf("%d rows name another bucket, %v", strangers, err)
+		}
+	})
+}
+
 // listings returns what ada and the administrator are shown, without links.
 func listings(t *testing.T, at installation) map[string]any {
 	t.Helper()
