@@ -6,7 +6,6 @@ import (
 	"llmhist/platform/fault"
 	"llmhist/platform/identity"
 	"llmhist/platform/uid"
-	"llmhist/platform/web"
 )
 
 // eraseBatch is how many images are erased between two looks at the list.
@@ -75,19 +74,19 @@ func (s *service) EraseUser(ctx context.Context, userID int64) error {
 	}
 	scope := OwnedBy(userID)
 	for {
-		list, _, err := s.repository.List(ctx, scope, "", web.Page{Number: 1, Size: eraseBatch})
+		ids, err := s.repository.ListIDs(ctx, scope, eraseBatch)
 		if err != nil {
 			return err
 		}
-		for _, image := range list {
-			if _, err := s.repository.BeginErasure(ctx, image.ID); err != nil && !fault.Is(err, fault.NotFound) {
+		for _, id := range ids {
+			if _, err := s.repository.BeginErasure(ctx, id); err != nil && !fault.Is(err, fault.NotFound) {
 				return err
 			}
 		}
 		if err := s.finishErasures(ctx, scope, withoutLine); err != nil {
 			return err
 		}
-		if len(list) == 0 {
+		if len(ids) == 0 {
 			break
 		}
 	}

@@ -62,10 +62,10 @@ func firstServer(t *testing.T, db *database.DB, answer http.HandlerFunc) (f *fix
 	go func() { done <- f.do("POST", "/image/generate", testkit.User(1), `{"prompt":"x"}`) }()
 	<-s.called
 	list, err := f.module.service.repository.ListProcessing(t.Context(), "", 10)
-	if err != nil || len(list) != 1 || list[0].Instance != "first" {
+	if err != nil || len(list) != 1 || f.row(list[0]).Instance != "first" {
 		t.Fatalf("%v, %v", list, err)
 	}
-	return f, s, list[0].ID, done
+	return f, s, list[0], done
 }
 
 func TestALivingServersImagesAreLeftAloneUntilTheyAreOverdue(t *testing.T) {

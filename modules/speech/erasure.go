@@ -75,19 +75,19 @@ func (s *service) EraseUser(ctx context.Context, userID int64) error {
 	}
 	filter := Filter{UserID: userID}
 	for {
-		list, _, err := s.repository.List(ctx, filter, eraseBatch, 0)
+		ids, err := s.repository.ListIDs(ctx, filter, eraseBatch)
 		if err != nil {
 			return err
 		}
-		for _, c := range list {
-			if _, err := s.repository.BeginErasure(ctx, c.ID); err != nil && !fault.Is(err, fault.NotFound) {
+		for _, id := range ids {
+			if _, err := s.repository.BeginErasure(ctx, id); err != nil && !fault.Is(err, fault.NotFound) {
 				return err
 			}
 		}
 		if err := s.finishErasures(ctx, filter, withoutLine); err != nil {
 			return err
 		}
-		if len(list) == 0 {
+		if len(ids) == 0 {
 			break
 		}
 	}

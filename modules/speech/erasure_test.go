@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"gorm.io/gorm"
+
 	"llmhist/platform/blob"
 	"llmhist/platform/fault"
 	"llmhist/platform/testkit"
@@ -80,6 +82,37 @@ func TestACrashAfterADeletionLeavesNothing(t *testing.T) {
 	b.Module = newModule(b.service.catalog, b.service.transcoder, b.deps(b.bucket)) // the next process
 	if n, err := b.Reconcile(t.Context()); n != 0 || err != nil {
 		t.Errorf("%d %v", n, err)
+	}
+	b.mustHoldNothing(t)
+}
+
+// TestARowThatCannotBeReadKeepsNoOtherWaiting: neither its account's erasure nor
+// what else a crash interrupted.
+func TestARowThatCannotBeReadKeepsNoOtherWaiting(t *testing.T) {
+	b := newBench(t, newFake(t, "fake"))
+	var list []Conversion
+	for i := range 3 {
+		list = append(list, newConversion(b.clock.Now().Add(time.Duration(i)*time.Second), owner(1)))
+	}
+	mustCreate(t, b.service.repository, list...)
+	err := b.db.Write(t.Context(), func(tx *gorm.DB) error {
+		return tx.Exec("UPDATE tts_conversions SET metadata = '{' WHERE id = ?", list[0].ID).Error
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.mustReconcile(t, 2)
+	if err := b.EraseUser(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := b.service.repository.Find(t.Context(), list[1].ID); err != nil || c.Status != StatusFailed {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if err := b.EraseUser(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if rows := b.rows(t); len(rows) > 0 {
+		t.Errorf("%d rows are left", len(rows))
 	}
 	b.mustHoldNothing(t)
 }
