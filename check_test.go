@@ -237,7 +237,16 @@ var damages = []damage{
 		h.put(h.images, history.InputKey(id), "{}")
 		h.sql("INSERT INTO image_erasures (id, user_id, processing) VALUES (?, ?, ?)", id, h.ada, false)
 	}, map[string]int64{"erasure_unfinished": 1}, 0},
+	{"erasures of requests that were being made hang", func(h harm) {
+		picture, sound := uid.New(time.Now()), uid.New(time.Now())
+		h.put(h.images, history.InputKey(picture), "{}")
+		h.put(h.speech, history.InputKey(sound), "{}")
+		h.sql("INSERT INTO image_erasures (id, user_id, processing, instance) VALUES (?, ?, ?, 'a dead server')", picture, h.ada, true)
+		h.sql("INSERT INTO tts_erasures (id, user_id, processing, instance) VALUES (?, ?, ?, 'a dead server')", sound, h.ada, true)
+	}, map[string]int64{"erasure_unfinished": 2}, 0},
 	{"counts of images are wrong", func(h harm) { h.sql("UPDATE image_counts SET images = images + 1 WHERE scope = ?", h.ada) },
+		map[string]int64{"counts_differ": 1}, 0},
+	{"counts of images in finer steps are wrong", func(h harm) { h.sql("DELETE FROM image_counts_fine WHERE scope = ?", h.ada) },
 		map[string]int64{"counts_differ": 1}, 0},
 	{"requests of an account that does not exist are counted", func(h harm) {
 		h.sql("INSERT INTO quota_usage (user_id, day, service, used) VALUES (9999, '2026-11-25', 'image', 1)")
@@ -395,6 +404,40 @@ func TestWhatWasLostIsListedAsBefore(t *testing.T) {
 	if diff := cmp.Diff(before, listings(t, damaged)); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestRecordsOfABucketOfAnotherNameAreRight: a copy or a restoration leaves
+// them as they were written.
+func TestRecordsOfABucketOfAnotherNameAreRight(t *testing.T) {
+	at := serveAWhile(t)
+	at.inflict(t, func(h harm) {
+		for key, bucket := range map[string]blob.Bucket{history.RecordKey(h.mine[0]): h.images, history.RecordKey(h.spoken): h.speech} {
+			record := h.get(bucket, key)
+			elsewhere := strings.Replace(record, `"s3_bucket": "`+bucket.Name()+`"`, `"s3_bucket": "elsewhere"`, 1)
+			if elsewhere == record {
+				t.Fatal("it does not name its bucket")
+			}
+			h.put(bucket, key, elsewhere)
+		}
+	})
+	if found := at.checked(t, check.Options{}); !found.Clean {
+		t.Errorf("a whole installation: %v", found.Findings)
+	}
+	at.inflict(t, func(h harm) {
+		h.sql("DELETE FROM images")
+		h.sql("DELETE FROM tts_conversions")
+	})
+	if found := at.checked(t, check.Options{Repair: true}); found.Left != 0 {
+		t.Errorf("%+v", found)
+	}
+	at.inflict(t, func(h harm) {
+		var strangers int64
+		err := h.db.Read(t.Context()).Raw(`SELECT (SELECT COUNT(*) FROM images WHERE s3_bucket <> ?) + (SELECT COUNT(*) FROM tts_conversions WHERE s3_bucket <> ?)`,
+			h.images.Name(), h.speech.Name()).Scan(&strangers).Error
+		if err != nil || strangers != 0 {
+			t.Errorf("%d rows name another bucket, %v", strangers, err)
+		}
+	})
 }
 
 // listings returns what ada and the administrator are shown, without links.

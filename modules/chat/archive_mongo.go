@@ -56,6 +56,7 @@ func (a Archive) exportExchanges(ctx context.Context, out archive.Rows, session 
 			if err := errors.Join(out.Write(streamMessages, archivedMessageOf(pair[1])), out.Write(streamMessages, archivedMessageOf(pair[0]))); err != nil {
 				return err
 			}
+			session.LastPosition = max(session.LastPosition, d.Position+1) // the session was read before
 			session.MessageCount += 2
 			session.InputTokens += d.InputTokens
 			session.OutputTokens += d.OutputTokens

@@ -45,7 +45,7 @@ type figures struct {
 	Stored, Counted counted
 	LastPosition    int64 // stored
 	Newest          int64 // the highest position of a message, 0 without any
-	Gapless         bool  // this engine leaves no position out
+	Whole           bool  // no message between others is missing, as far as the engine can tell
 }
 
 // counted are figures over the messages of a session.
@@ -157,7 +157,7 @@ func (c *checker) session(ctx context.Context, one figures, owner check.Ownershi
 	case check.Unknown:
 		return c.add(ctx, "account_unknown", one.ID, "this database never had its account, or had it later: nothing of it is touched", nil)
 	}
-	if len(one.differences()) == 0 && one.complete() {
+	if len(one.differences()) == 0 && one.Whole {
 		return nil
 	}
 	again, err := c.store.FindFigures(ctx, one.ID)
@@ -167,7 +167,7 @@ func (c *checker) session(ctx context.Context, one figures, owner check.Ownershi
 	if err != nil {
 		return err
 	}
-	if !again.complete() {
+	if !again.Whole {
 		if err := c.add(ctx, "message_missing", one.ID, "a message between others is not there: restore it from a backup", nil); err != nil {
 			return err
 		}
@@ -179,10 +179,6 @@ func (c *checker) session(ctx context.Context, one figures, owner check.Ownershi
 	return c.add(ctx, "session_differs", one.ID, "it differs from its messages in "+strings.Join(names, ", "),
 		func(ctx context.Context) (string, error) { return "counted anew", c.store.Recount(ctx, one.ID) })
 }
-
-// complete reports whether there is a message at every position up to the
-// newest.
-func (f figures) complete() bool { return !f.Gapless || f.Counted.Messages == f.Newest }
 
 // ofNobody reports the sessions of an erased account, once.
 func (c *checker) ofNobody(ctx context.Context, userID int64, at time.Time) error {

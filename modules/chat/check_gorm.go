@@ -48,7 +48,7 @@ func (r gormRepository) figuresOf(ctx context.Context, ids []string) ([]figures,
 	list := make([]figures, len(rows))
 	for i, row := range rows {
 		list[i] = figures{
-			ID: row.ID, UserID: row.UserID, CreatedAt: row.CreatedAt.UTC(), LastPosition: row.LastPosition, Newest: row.Newest, Gapless: true,
+			ID: row.ID, UserID: row.UserID, CreatedAt: row.CreatedAt.UTC(), LastPosition: row.LastPosition, Newest: row.Newest, Whole: row.whole(),
 			Stored:  counted{row.MessageCount, row.InputTokens, row.OutputTokens, 0},
 			Counted: counted{row.Messages, row.Input, row.Output, row.Guessed},
 		}
@@ -57,6 +57,16 @@ func (r gormRepository) figuresOf(ctx context.Context, ids []string) ([]figures,
 		}
 	}
 	return list, nil
+}
+
+// whole reports whether there is a message at every position up to the newest.
+// Sessions that were brought along from an engine that leaves gaps show it in
+// their figures; there it can only be told that each question has its answer.
+func (row figuresRow) whole() bool {
+	if row.LastPosition != row.MessageCount {
+		return row.Messages%2 == 0
+	}
+	return row.Messages == row.Newest
 }
 
 func (r gormRepository) FindFigures(ctx context.Context, id string) (figures, error) {

@@ -33,7 +33,7 @@ func (r mongoRepository) ListFigures(ctx context.Context, after string, limit in
 // newest position is read before the session is, again, so that an exchange
 // that begins in between makes no difference.
 func (r mongoRepository) figuresOf(ctx context.Context, document sessionDocument) (figures, error) {
-	one := figures{ID: document.ID, UserID: document.UserID, CreatedAt: document.CreatedAt.UTC(), LastPosition: document.LastPosition}
+	one := figures{ID: document.ID, UserID: document.UserID, CreatedAt: document.CreatedAt.UTC(), LastPosition: document.LastPosition, Whole: true}
 	newest, err := database.Documents[exchangeDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
 		how := options.Find().SetSort(bson.D{{Key: "position", Value: -1}}).SetLimit(1).SetProjection(bson.M{"position": 1})
 		return r.exchanges().Find(ctx, bson.M{"session_id": document.ID}, how)

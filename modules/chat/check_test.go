@@ -88,6 +88,26 @@ func TestChatsThatHangAreFoundAndSettled(t *testing.T) {
 	})
 }
 
+func TestGapsThatDocumentsLeaveAreNoDamage(t *testing.T) {
+	eachRepository(t, func(t *testing.T, r repository) {
+		s := sessionWithGaps(t, r, 0, 1, 0, 2, 1)
+		if found := checkChats(t, r, check.Options{Grace: 2 * time.Hour}); len(found) != 0 {
+			t.Errorf("%v", found)
+		}
+		sql, ok := r.(gormRepository)
+		if !ok {
+			return
+		}
+		_, err := sql.db.Handle().ExecContext(t.Context(), "DELETE FROM chat_messages WHERE session_id = '"+s.ID+"' AND position = 5")
+		must(t, err)
+		for range 2 { // the loss stays where the figures are repaired
+			if found := checkChats(t, r, check.Options{Grace: 2 * time.Hour, Repair: true}); found["message_missing"].Found != 1 {
+				t.Errorf("%v", found)
+			}
+		}
+	})
+}
+
 func TestWhatACrashLeavesInDocumentsIsFoundAndRemoved(t *testing.T) {
 	r := mongoStore(t, testkit.Mongo(t)).(mongoRepository)
 	whole := begin(newSession(1, epoch), "hello", epoch)

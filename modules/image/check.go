@@ -17,7 +17,10 @@ import (
 // no server may be at work. It needs the DB, Bucket and Logger of deps.
 func Check(ctx context.Context, deps Deps, report *check.Report, accounts check.Accounts) error {
 	rows := &sqlRepository{db: deps.DB}
-	s := &service{repository: rows, ledger: history.New(deps.Bucket, "image"), logger: deps.Logger, now: report.Now, newID: uid.New}
+	s := &service{
+		repository: rows, ledger: history.New(deps.Bucket, "image"), logger: deps.Logger, now: report.Now, newID: uid.New,
+		living: func(context.Context) (map[string]bool, error) { return nil, nil }, // who repairs is alone
+	}
 	err := s.ledger.Check(ctx, report, history.CheckDeps{Rows: checkedRows{s, rows}, Documents: documents{}, Accounts: accounts})
 	if err != nil {
 		return err
@@ -87,6 +90,7 @@ func (r checkedRows) StoreEntry(ctx context.Context, entry history.Entry) error 
 	if !ok {
 		return errors.New("this is no image")
 	}
+	image.Bucket = r.service.ledger.Bucket().Name() // the record was perhaps written in one of another name
 	return r.Replace(ctx, image)
 }
 
@@ -148,7 +152,9 @@ func (documents) InputOf(entry history.Entry, at time.Time) any {
 // MadeNames lists what an image can have made; see history.Documents.
 func (documents) MadeNames() []string { return []string{mediaName} }
 
-// Differences names the facts that differ; see history.Documents.
+// Differences names the facts that differ; see history.Documents. The bucket is
+// none: rows that were copied or restored name the new one, their records the
+// one they were written in.
 func (documents) Differences(one, other history.Entry) []string {
 	a, _ := one.Request.(Image)
 	b, _ := other.Request.(Image)
@@ -158,7 +164,7 @@ func (documents) Differences(one, other history.Entry) []string {
 		check.Fact("style", a.Style, b.Style), check.Optional("seed", a.Seed, b.Seed), check.Fact("status", a.Status, b.Status),
 		check.Fact("provider", a.Provider, b.Provider), check.Fact("model", a.Model, b.Model),
 		check.Fact("error_code", a.Failure.Code, b.Failure.Code), check.Fact("error_detail", a.Failure.Detail, b.Failure.Detail),
-		check.Fact("s3_key", a.Key, b.Key), check.Fact("s3_bucket", a.Bucket, b.Bucket),
+		check.Fact("s3_key", a.Key, b.Key),
 		check.Fact("width", a.Media.Width, b.Media.Width), check.Fact("height", a.Media.Height, b.Media.Height),
 		check.Fact("file_size_bytes", a.Media.Bytes, b.Media.Bytes), check.Fact("sha256", a.Media.SHA256, b.Media.SHA256),
 		check.Fact("source_content_type", a.Media.SourceContentType, b.Media.SourceContentType),

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"fmt"
 
 	"gorm.io/gorm"
 
@@ -65,28 +66,49 @@ func (r *sqlRepository) Replace(ctx context.Context, image Image) error {
 	return database.Fault(err)
 }
 
-// trueCounts is what image_counts should hold.
-const trueCounts = `
-SELECT -1 AS scope, substr(id, 1, 5) AS bucket, COUNT(*) AS images FROM images GROUP BY substr(id, 1, 5)
-UNION ALL
-SELECT COALESCE(user_id, 0), substr(id, 1, 5), COUNT(*) FROM images GROUP BY COALESCE(user_id, 0), substr(id, 1, 5)`
+// countTables are the tables of counts that lists use, and how many digits of
+// the ids the buckets of each have.
+var countTables = []struct {
+	name   string
+	digits int
+}{{"image_counts", 5}, {"image_counts_fine", 6}}
 
-// CountWrongCounts returns how many rows of image_counts are wrong or missing.
-func (r *sqlRepository) CountWrongCounts(ctx context.Context) (int64, error) {
-	var wrong int64
-	const stored = "SELECT scope, bucket, images FROM image_counts"
-	err := r.db.Read(ctx).Raw("WITH truth AS (" + trueCounts + ") SELECT COUNT(*) FROM (" +
-		"SELECT * FROM (SELECT * FROM truth EXCEPT " + stored + ") AS missing UNION ALL " +
-		"SELECT * FROM (" + stored + " EXCEPT SELECT * FROM truth) AS extra) AS wrong").Scan(&wrong).Error
-	return wrong, database.Fault(err)
+// trueCounts is what a table with buckets of so many digits should hold.
+func trueCounts(digits int) string {
+	return fmt.Sprintf(`
+SELECT -1 AS scope, substr(id, 1, %[1]d) AS bucket, COUNT(*) AS images FROM images GROUP BY substr(id, 1, %[1]d)
+UNION ALL
+SELECT COALESCE(user_id, 0), substr(id, 1, %[1]d), COUNT(*) FROM images GROUP BY COALESCE(user_id, 0), substr(id, 1, %[1]d)`, digits)
 }
 
-// RecountImages makes image_counts anew.
+// CountWrongCounts returns how many counts that lists use are wrong or missing.
+func (r *sqlRepository) CountWrongCounts(ctx context.Context) (int64, error) {
+	var sum int64
+	for _, table := range countTables {
+		var wrong int64
+		stored := "SELECT scope, bucket, images FROM " + table.name
+		err := r.db.Read(ctx).Raw("WITH truth AS (" + trueCounts(table.digits) + ") SELECT COUNT(*) FROM (" +
+			"SELECT * FROM (SELECT * FROM truth EXCEPT " + stored + ") AS missing UNION ALL " +
+			"SELECT * FROM (" + stored + " EXCEPT SELECT * FROM truth) AS extra) AS wrong").Scan(&wrong).Error
+		if err != nil {
+			return 0, database.Fault(err)
+		}
+		sum += wrong
+	}
+	return sum, nil
+}
+
+// RecountImages makes the counts that lists use anew.
 func (r *sqlRepository) RecountImages(ctx context.Context) error {
 	return database.Fault(r.db.Write(ctx, func(tx *gorm.DB) error {
-		if err := tx.Exec("DELETE FROM image_counts").Error; err != nil {
-			return err
+		for _, table := range countTables {
+			if err := tx.Exec("DELETE FROM " + table.name).Error; err != nil {
+				return err
+			}
+			if err := tx.Exec("INSERT INTO " + table.name + " (scope, bucket, images) " + trueCounts(table.digits)).Error; err != nil {
+				return err
+			}
 		}
-		return tx.Exec("INSERT INTO image_counts (scope, bucket, images) " + trueCounts).Error
+		return nil
 	}))
 }

@@ -106,7 +106,7 @@ func recordOf(image Image, made making) Record {
 func (r Record) image() Image {
 	image := Image{
 		ID: r.ID, UserID: r.UserID, RequestID: r.RequestID, Prompt: r.Prompt, NegativePrompt: r.NegativePrompt,
-		Size: r.Size, Style: r.Style, CreatedAt: r.CreatedAt,
+		Size: r.Size, Style: r.Style, Bucket: r.S3Bucket, CreatedAt: r.CreatedAt,
 	}
 	r.apply(&image)
 	return image
@@ -117,11 +117,12 @@ func (r Record) final() bool {
 	return r.Status == StatusCompleted || r.Status == StatusFailed || r.Status == StatusCancelled
 }
 
-// apply gives the image the outcome that its record tells.
+// apply gives the image the outcome that its record tells. The bucket stays the
+// one that the row names.
 func (r Record) apply(image *Image) {
 	image.Status, image.Seed = r.Status, r.Seed
 	image.Provider, image.Model = r.Provider, r.Model
-	image.Key, image.Bucket = r.S3Key, r.S3Bucket
+	image.Key = r.S3Key
 	image.Media = Media{
 		Width: r.Width, Height: r.Height, Bytes: r.FileSizeBytes,
 		SHA256: r.SHA256, SourceContentType: r.SourceContentType,

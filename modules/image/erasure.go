@@ -1,24 +1,15 @@
 package image
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 
-	"llmhist/platform/blob"
 	"llmhist/platform/fault"
-	"llmhist/platform/history"
 	"llmhist/platform/identity"
 	"llmhist/platform/uid"
-	"llmhist/platform/web"
 )
 
 // eraseBatch is how many images are erased between two looks at the list.
 const eraseBatch = 100
-
-// maxIndex bounds a daily index that is read whole.
-const maxIndex = 64 << 20
 
 // Delete erases an image: its row first, so that it is gone for everyone at
 // once, then its objects and its index line. What a fault or a crash left is
@@ -83,23 +74,23 @@ func (s *service) EraseUser(ctx context.Context, userID int64) error {
 	}
 	scope := OwnedBy(userID)
 	for {
-		list, _, err := s.repository.List(ctx, scope, "", web.Page{Number: 1, Size: eraseBatch})
+		ids, err := s.repository.ListIDs(ctx, scope, eraseBatch)
 		if err != nil {
 			return err
 		}
-		for _, image := range list {
-			if _, err := s.repository.BeginErasure(ctx, image.ID); err != nil && !fault.Is(err, fault.NotFound) {
+		for _, id := range ids {
+			if _, err := s.repository.BeginErasure(ctx, id); err != nil && !fault.Is(err, fault.NotFound) {
 				return err
 			}
 		}
 		if err := s.finishErasures(ctx, scope, withoutLine); err != nil {
 			return err
 		}
-		if len(list) == 0 {
+		if len(ids) == 0 {
 			break
 		}
 	}
-	return s.eraseIndexes(ctx, userID)
+	return s.ledger.EraseIndexes(ctx, userID, func(ctx context.Context, id string) error { return s.eraseListed(ctx, userID, id) })
 }
 
 // withoutLine leaves an erasure's index line alone: the daily indexes of a user
@@ -126,57 +117,22 @@ func (s *service) finishErasures(ctx context.Context, scope Scope, adapt func(Er
 	}
 }
 
-// eraseIndexes removes the user's daily indexes, and the objects of requests
-// that only an index still knows.
-func (s *service) eraseIndexes(ctx context.Context, userID int64) error {
-	bucket := s.ledger.Bucket()
-	prefix := fmt.Sprintf("users/%d/image/history/", userID)
-	for {
-		days, err := bucket.List(ctx, prefix, "", eraseBatch)
-		if err != nil || len(days) == 0 {
-			return err
-		}
-		for _, day := range days {
-			data, err := blob.ReadAll(ctx, bucket, day.Key, maxIndex)
-			if err != nil && !fault.Is(err, fault.NotFound) {
-				return err
-			}
-			if err := s.eraseListed(ctx, data); err != nil {
-				return err
-			}
-			if err := bucket.Delete(ctx, day.Key); err != nil {
-				return err
-			}
-		}
+// eraseListed erases what a daily index of the user lists: a request accepted
+// since the rows were listed, or objects that lost their row. What belongs to
+// somebody else is there by mistake, and stays.
+func (s *service) eraseListed(ctx context.Context, userID int64, id string) error {
+	owner, err := s.ownerOf(ctx, id)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return s.eraseObjects(ctx, Erasure{ID: id})
+	case err != nil:
+		return err
+	case owner == nil || *owner != userID:
+		return nil
 	}
-}
-
-// eraseListed erases what an index lists: requests accepted since the rows were
-// listed, and objects that lost their row.
-func (s *service) eraseListed(ctx context.Context, index []byte) error {
-	for _, id := range idsIn(index) {
-		erasure, err := s.repository.BeginErasure(ctx, id)
-		if fault.Is(err, fault.NotFound) {
-			erasure, err = Erasure{ID: id}, nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.eraseObjects(ctx, withoutLine(erasure)); err != nil {
-			return err
-		}
+	erasure, err := s.repository.BeginErasure(ctx, id)
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-// idsIn returns the ids in the lines of a daily index; damaged lines have none.
-func idsIn(index []byte) []string {
-	var ids []string
-	for line := range bytes.Lines(index) {
-		var entry history.Line
-		if json.Unmarshal(line, &entry) == nil && uid.Valid(entry.ID) {
-			ids = append(ids, entry.ID)
-		}
-	}
-	return ids
+	return s.eraseObjects(ctx, withoutLine(erasure))
 }

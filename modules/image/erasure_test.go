@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"gorm.io/gorm"
+
 	"llmhist/platform/blob"
 	"llmhist/platform/database"
 	"llmhist/platform/fault"
@@ -115,7 +117,7 @@ func TestAnImageDeletedWhileItIsMadeIsGone(t *testing.T) {
 				if err != nil || len(list) != 1 {
 					t.Fatal(list, err)
 				}
-				if err := erase(f, list[0].ID); err != nil {
+				if err := erase(f, list[0]); err != nil {
 					t.Fatal(err)
 				}
 				if f.erasures() != 1 {
@@ -145,6 +147,7 @@ func TestErasingAUserLeavesOthers(t *testing.T) {
 			f.module.service.ledger.WriteInput(t.Context(), orphan.ID, inputOf(orphan, "")),
 			f.module.service.ledger.AppendIndex(t.Context(), owner(1), orphan.ID),
 			second(f.bucket.Put(t.Context(), orphan.key(), strings.NewReader("x"), blob.PutOptions{})),
+			f.module.service.ledger.AppendIndex(t.Context(), owner(1), kept[0]), // by mistake
 		} {
 			if err != nil {
 				t.Fatal(err)
@@ -166,6 +169,35 @@ func TestErasingAUserLeavesOthers(t *testing.T) {
 		if left := f.objects("users/1/"); len(left) != 0 {
 			t.Errorf("left %v", left)
 		}
+	})
+}
+
+// TestARowThatCannotBeReadKeepsNoOtherWaiting: neither its account's erasure nor
+// what else a crash interrupted.
+func TestARowThatCannotBeReadKeepsNoOtherWaiting(t *testing.T) {
+	testkit.EachDatabase(t, func(t *testing.T, db *database.DB) {
+		f := startOn(t, Config{}, db, &brittle{Bucket: testkit.Bucket(t, "images")})
+		var ids []string
+		for i := range 3 {
+			image := blank(owner(1), f.clock.Now().Add(time.Duration(i)*time.Second))
+			f.crash(image, 5, &Record{})
+			ids = append(ids, image.ID)
+		}
+		err := f.db.Write(t.Context(), func(tx *gorm.DB) error {
+			return tx.Exec("UPDATE images SET metadata = '{' WHERE id = ?", ids[0]).Error
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.mustReconcile(2)
+		if err := f.module.EraseUser(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		f.mustHold(ids...)
+		if err := f.module.EraseUser(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		f.mustHold()
 	})
 }
 

@@ -136,7 +136,12 @@ func (f *fixture) lines(prefix string) []string {
 	f.t.Helper()
 	var ids []string
 	for _, key := range f.objects(prefix) {
-		ids = append(ids, idsIn(f.read(key))...)
+		for line := range bytes.Lines(f.read(key)) {
+			var entry history.Line
+			if json.Unmarshal(line, &entry) == nil {
+				ids = append(ids, entry.ID)
+			}
+		}
 	}
 	return ids
 }

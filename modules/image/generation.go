@@ -69,6 +69,7 @@ func (s *service) make(ctx context.Context, image *Image, plan plan) (making, er
 		if err == nil {
 			image.Seed = output.Seed
 			made.output = output
+			countOutput(ctx, output)
 			return made, nil
 		}
 		if i == len(plan.candidates)-1 || ctx.Err() != nil || fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooLarge) {
@@ -78,6 +79,16 @@ func (s *service) make(ctx context.Context, image *Image, plan plan) (making, er
 		made.attempts = append(made.attempts, RecordAttempt{Provider: c.name, Model: c.model.ID, Code: fault.CodeOf(err)})
 	}
 	return made, fault.New(fault.Internal, "internal", "No image provider is configured.")
+}
+
+// countOutput adds to the figures of the request, which may be for several
+// pictures.
+func countOutput(ctx context.Context, output Output) {
+	usage.Update(ctx, func(f *usage.Figures) {
+		f.OutputBytes += int64(len(output.Picture.PNG))
+		f.InputTokens += output.InputTokens
+		f.OutputTokens += output.OutputTokens
+	})
 }
 
 // store puts away the picture, the record and the index line.
@@ -91,9 +102,6 @@ func (s *service) store(ctx context.Context, image *Image, made making) error {
 		SHA256: hex.EncodeToString(sum[:]), SourceContentType: data.Source,
 	}
 	image.FinishedAt = s.now().UTC().Truncate(time.Millisecond)
-	usage.Update(ctx, func(f *usage.Figures) {
-		f.OutputBytes, f.InputTokens, f.OutputTokens = image.Media.Bytes, made.output.InputTokens, made.output.OutputTokens
-	})
 	if _, err := s.ledger.Bucket().Put(ctx, image.Key, bytes.NewReader(data.PNG), blob.PutOptions{ContentType: pngType}); err != nil {
 		return err
 	}

@@ -1,7 +1,8 @@
 // Package image makes pictures from prompts and keeps what was asked and made.
 //
 // It owns the routes /image… and /admin/images, the tables images,
-// image_counts and image_erasures, and in its bucket the objects
+// image_counts, image_counts_fine and image_erasures, and in its bucket the
+// objects
 //
 //	requests/{yyyy}/{mm}/{dd}/{id}/input.json          Input
 //	requests/{yyyy}/{mm}/{dd}/{id}/image/original.png  the picture, always PNG

@@ -112,12 +112,7 @@ func TestDocumentsHoldWhatTheRowIsMadeFrom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rebuilt := Image{
-		ID: id, UserID: &user, RequestID: input.RequestID, Prompt: input.Prompt, NegativePrompt: input.NegativePrompt,
-		Size: input.Size, Style: input.Style, CreatedAt: input.CreatedAt,
-	}
-	f.record(id).apply(&rebuilt)
-	if diff := cmp.Diff(row, rebuilt); diff != "" {
+	if diff := cmp.Diff(row, f.record(id).image()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -284,6 +279,23 @@ func TestUsageIsReported(t *testing.T) {
 	}
 	want := usage.Figures{Provider: "local", Model: "local/canvas", InputBytes: 5, OutputBytes: image.Media.Bytes, ObjectID: image.ID}
 	if diff := cmp.Diff(want, record.Figures()); diff != "" || image.Media.Bytes == 0 {
+		t.Error(diff)
+	}
+}
+
+func TestUsageIsOfAllPicturesOfARequest(t *testing.T) {
+	u := serveUpstream(t, answerJSON(200, `{"data":[{"b64_json":"`+encoded(pngBytes(t))+`"}],"usage":{"input_tokens":3,"output_tokens":40}}`))
+	f := start(t, u.as(typeOpenAI))
+	ctx, record := usage.Begin(identity.With(t.Context(), identity.Identity{UserID: 1}))
+	images, err := f.module.service.GenerateSeveral(ctx, Params{Prompt: "fünf"}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := usage.Figures{
+		Provider: images[2].Provider, Model: images[2].Model, InputBytes: 5, ObjectID: images[2].ID,
+		InputTokens: 9, OutputTokens: 120, OutputBytes: images[0].Media.Bytes + images[1].Media.Bytes + images[2].Media.Bytes,
+	}
+	if diff := cmp.Diff(want, record.Figures()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -77,6 +77,9 @@ func (s *service) reinstate(ctx context.Context, image Image, again func(ctx con
 		if err != nil {
 			return err
 		}
+		if found.Status == StatusProcessing && found.Instance == s.instance {
+			break // it was given back
+		}
 		if found.Status != StatusProcessing {
 			err = s.repository.Claim(ctx, found, s.instance)
 			if err == nil {

@@ -62,10 +62,10 @@ func firstServer(t *testing.T, db *database.DB, answer http.HandlerFunc) (f *fix
 	go func() { done <- f.do("POST", "/image/generate", testkit.User(1), `{"prompt":"x"}`) }()
 	<-s.called
 	list, err := f.module.service.repository.ListProcessing(t.Context(), "", 10)
-	if err != nil || len(list) != 1 || list[0].Instance != "first" {
+	if err != nil || len(list) != 1 || f.row(list[0]).Instance != "first" {
 		t.Fatalf("%v, %v", list, err)
 	}
-	return f, s, list[0].ID, done
+	return f, s, list[0], done
 }
 
 func TestALivingServersImagesAreLeftAloneUntilTheyAreOverdue(t *testing.T) {
@@ -114,21 +114,26 @@ func TestAnImageWronglyTakenForInterruptedTakesItsTrueOutcome(t *testing.T) {
 	}
 }
 
-// halting is a bucket that stops at a deletion until it is released.
+// halting is a bucket that stops at a deletion until it is released, which then
+// fails with err.
 type halting struct {
 	blob.Bucket
 	reached, released chan struct{}
+	err               error
 }
 
 func (h halting) Delete(ctx context.Context, key string) error {
 	close(h.reached)
 	<-h.released
+	if h.err != nil {
+		return h.err
+	}
 	return h.Bucket.Delete(ctx, key)
 }
 
 func TestARequestThatEndsWhileItIsTakenOverWaitsAndWins(t *testing.T) {
 	f, s, id, done := firstServer(t, testkit.SQLite(t), answerBytes("image/png", pngBytes(t)))
-	halted := halting{f.bucket, make(chan struct{}), make(chan struct{})}
+	halted := halting{f.bucket, make(chan struct{}), make(chan struct{}), nil}
 	second := f.neighbour(halted, dead)
 	settled := make(chan struct{})
 	go func() { second.mustReconcile(1); close(settled) }()
@@ -146,6 +151,40 @@ func TestARequestThatEndsWhileItIsTakenOverWaitsAndWins(t *testing.T) {
 	close(halted.released)
 	<-settled
 	answer := <-done
+	row := f.row(id)
+	if answer.Status != 201 || row.Status != StatusCompleted || f.record(id).Status != StatusCompleted || len(f.read(row.Key)) == 0 {
+		t.Errorf("%d %s; row %+v, record %s", answer.Status, answer.Body, row, f.record(id).Status)
+	}
+	if lines := f.lines("users/1/"); len(lines) != 1 {
+		t.Errorf("lines %v", lines)
+	}
+}
+
+func TestARequestWhoseImageIsGivenBackPutsItsOutcomeInPlace(t *testing.T) {
+	f, s, id, done := firstServer(t, testkit.SQLite(t), answerBytes("image/png", pngBytes(t)))
+	halted := halting{f.bucket, make(chan struct{}), make(chan struct{}), errBroken}
+	second := f.neighbour(halted, dead)
+	settled := make(chan error)
+	go func() { _, err := second.module.Reconcile(t.Context()); settled <- err }()
+	<-halted.reached
+	s.release()
+	waitUntil(t, "the first server has written its record", func() bool {
+		list, err := f.bucket.Bucket.List(t.Context(), "users/1/", "", 10)
+		return err == nil && len(list) > 0
+	})
+	close(halted.released)
+	if err := <-settled; err == nil {
+		t.Error("it was settled")
+	}
+	var answer testkit.Answer
+	waitUntil(t, "the request is answered", func() bool {
+		select {
+		case answer = <-done:
+			return true
+		default:
+			return false
+		}
+	})
 	row := f.row(id)
 	if answer.Status != 201 || row.Status != StatusCompleted || f.record(id).Status != StatusCompleted || len(f.read(row.Key)) == 0 {
 		t.Errorf("%d %s; row %+v, record %s", answer.Status, answer.Body, row, f.record(id).Status)

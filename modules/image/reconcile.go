@@ -20,8 +20,12 @@ func (s *service) Reconcile(ctx context.Context) (int, error) {
 	}
 	done, after := 0, ""
 	for {
-		list, err := s.repository.ListProcessing(ctx, after, reconcileBatch)
-		if err != nil || len(list) == 0 {
+		ids, err := s.repository.ListProcessing(ctx, after, reconcileBatch)
+		if err != nil || len(ids) == 0 {
+			return done, err
+		}
+		list, err := s.readable(ctx, ids)
+		if err != nil {
 			return done, err
 		}
 		settled, err := s.takeOverAbandoned(ctx, list)
@@ -29,8 +33,26 @@ func (s *service) Reconcile(ctx context.Context) (int, error) {
 		if err != nil {
 			return done, err
 		}
-		after = list[len(list)-1].ID
+		after = ids[len(ids)-1]
 	}
+}
+
+// readable returns the images of ids that are still there. A row that cannot be
+// read keeps no other waiting: it is left to check.
+func (s *service) readable(ctx context.Context, ids []string) ([]Image, error) {
+	list := make([]Image, 0, len(ids))
+	for _, id := range ids {
+		image, err := s.repository.Find(ctx, id)
+		switch {
+		case err == nil:
+			list = append(list, image)
+		case fault.CodeOf(err) == "row_damaged":
+			s.logger.ErrorContext(ctx, "the row of an unfinished image cannot be read: see llmhist check", "id", id, "cause", err)
+		case !fault.Is(err, fault.NotFound):
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 func (s *service) takeOverAbandoned(ctx context.Context, list []Image) (settled int, err error) {

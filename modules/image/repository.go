@@ -13,7 +13,8 @@ type repository interface {
 	// Create adds a row. An id that exists is a Conflict fault (code
 	// "image_exists").
 	Create(ctx context.Context, image Image) error
-	// Find returns the row, or a NotFound fault.
+	// Find returns the row, or a NotFound fault. A row that cannot be read is an
+	// Internal fault (code "row_damaged").
 	Find(ctx context.Context, id string) (Image, error)
 	// List returns a page of the rows in scope whose prompt contains query
 	// (ASCII letters of either case, all other characters as they are; "" =
@@ -28,9 +29,12 @@ type repository interface {
 	// the others it is a Conflict fault (code "image_claimed"); a row that is
 	// gone is a NotFound fault.
 	Claim(ctx context.Context, image Image, by string) error
-	// ListProcessing returns up to limit rows that are processing with ids
-	// after the given one, in order of id.
-	ListProcessing(ctx context.Context, after string, limit int) ([]Image, error)
+	// ListIDs returns the ids of up to limit rows in scope, in order. Rows that
+	// cannot be read are among them.
+	ListIDs(ctx context.Context, scope Scope, limit int) ([]string, error)
+	// ListProcessing returns up to limit ids after the given one of rows that
+	// are processing, in order. Rows that cannot be read are among them.
+	ListProcessing(ctx context.Context, after string, limit int) ([]string, error)
 	// BeginErasure replaces the row by an erasure in one step and returns it,
 	// or the erasure that stands for it already; else a NotFound fault.
 	BeginErasure(ctx context.Context, id string) (Erasure, error)

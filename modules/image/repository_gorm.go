@@ -82,13 +82,17 @@ func (r *sqlRepository) changeOne(ctx context.Context, id string, refused error,
 	return database.Fault(err)
 }
 
-func (r *sqlRepository) ListProcessing(ctx context.Context, after string, limit int) ([]Image, error) {
-	var rows []imageRow
-	err := r.db.Read(ctx).Where("status = 'processing' AND id > ?", after).Order("id").Limit(limit).Find(&rows).Error
-	if err != nil {
-		return nil, database.Fault(err)
-	}
-	return imagesOf(rows)
+func (r *sqlRepository) ListIDs(ctx context.Context, scope Scope, limit int) ([]string, error) {
+	var ids []string
+	err := scoped(r.db.Read(ctx).Model(&imageRow{}), scope).Order("id").Limit(limit).Pluck("id", &ids).Error
+	return ids, database.Fault(err)
+}
+
+func (r *sqlRepository) ListProcessing(ctx context.Context, after string, limit int) ([]string, error) {
+	var ids []string
+	query := r.db.Read(ctx).Model(&imageRow{}).Where("status = 'processing' AND id > ?", after)
+	err := query.Order("id").Limit(limit).Pluck("id", &ids).Error
+	return ids, database.Fault(err)
 }
 
 func (r *sqlRepository) BeginErasure(ctx context.Context, id string) (Erasure, error) {
@@ -222,7 +226,7 @@ func rowOf(image Image) (imageRow, error) {
 func (row imageRow) image() (Image, error) {
 	var metadata rowMetadata
 	if err := json.Unmarshal([]byte(row.Metadata), &metadata); err != nil {
-		return Image{}, fmt.Errorf("decode the metadata of an image: %w", err)
+		return Image{}, fault.Wrap(err, fault.Internal, "row_damaged", "A stored image cannot be read.")
 	}
 	image := Image{
 		ID: row.ID, UserID: row.UserID, RequestID: row.RequestID,

@@ -359,8 +359,8 @@ func TestRepositoryListsProcessingInOrder(t *testing.T) {
 			mustCreate(t, r, image)
 		}
 		first, err := r.ListProcessing(t.Context(), "", 2)
-		rest, restErr := r.ListProcessing(t.Context(), first[1].ID, 2)
-		if diff := cmp.Diff(want, append(idsOf(first), idsOf(rest)...)); diff != "" || err != nil || restErr != nil {
+		rest, restErr := r.ListProcessing(t.Context(), first[1], 2)
+		if diff := cmp.Diff(want, append(first, rest...)); diff != "" || err != nil || restErr != nil {
 			t.Error(diff, err, restErr)
 		}
 	})

@@ -17,7 +17,10 @@ import (
 // no server may be at work. It needs the DB, Bucket and Logger of deps.
 func Check(ctx context.Context, deps Deps, report *check.Report, accounts check.Accounts) error {
 	rows := newGORMRepository(deps.DB)
-	s := &service{repository: rows, ledger: history.New(deps.Bucket, historyName), logger: deps.Logger, now: report.Now, newID: uid.New}
+	s := &service{
+		repository: rows, ledger: history.New(deps.Bucket, historyName), logger: deps.Logger, now: report.Now, newID: uid.New,
+		living: func(context.Context) (map[string]bool, error) { return nil, nil }, // who repairs is alone
+	}
 	return s.ledger.Check(ctx, report, history.CheckDeps{Rows: checkedRows{s, rows}, Documents: documents{}, Accounts: accounts})
 }
 
@@ -70,6 +73,7 @@ func (r checkedRows) StoreEntry(ctx context.Context, entry history.Entry) error 
 	if !ok {
 		return errors.New("this is no conversion")
 	}
+	c.Bucket = r.service.ledger.Bucket().Name() // the record was perhaps written in one of another name
 	return r.Replace(ctx, c)
 }
 
@@ -128,7 +132,9 @@ func (documents) InputOf(entry history.Entry, at time.Time) any {
 // MadeNames lists what a conversion can have made; see history.Documents.
 func (documents) MadeNames() []string { return everyMediaName() }
 
-// Differences names the facts that differ; see history.Documents.
+// Differences names the facts that differ; see history.Documents. The bucket is
+// none: rows that were copied or restored name the new one, their records the
+// one they were written in.
 func (documents) Differences(one, other history.Entry) []string {
 	a, _ := one.Request.(Conversion)
 	b, _ := other.Request.(Conversion)
@@ -140,7 +146,7 @@ func (documents) Differences(one, other history.Entry) []string {
 		check.Fact("speed", a.Speed, b.Speed), check.Fact("format", a.Format, b.Format), check.Fact("status", a.Status, b.Status),
 		check.Fact("error_code", failureA.Code, failureB.Code), check.Fact("error_detail", failureA.Detail, failureB.Detail),
 		check.Fact("duration_seconds", a.Duration, b.Duration), check.Fact("file_size_bytes", a.Size, b.Size),
-		check.Fact("s3_bucket", a.Bucket, b.Bucket), check.Fact("latency_ms", a.Latency.Milliseconds(), b.Latency.Milliseconds()),
+		check.Fact("latency_ms", a.Latency.Milliseconds(), b.Latency.Milliseconds()),
 		check.Fact("status_code", a.StatusCode, b.StatusCode), check.Fact("cost_usd", a.CostUSD, b.CostUSD),
 		check.Moment("created_at", a.CreatedAt, b.CreatedAt), check.Moment("updated_at", a.UpdatedAt, b.UpdatedAt),
 	)

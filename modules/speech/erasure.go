@@ -2,7 +2,6 @@ package speech
 
 import (
 	"context"
-	"fmt"
 
 	"llmhist/platform/fault"
 	"llmhist/platform/identity"
@@ -76,26 +75,35 @@ func (s *service) EraseUser(ctx context.Context, userID int64) error {
 	}
 	filter := Filter{UserID: userID}
 	for {
-		list, _, err := s.repository.List(ctx, filter, eraseBatch, 0)
+		ids, err := s.repository.ListIDs(ctx, filter, eraseBatch)
 		if err != nil {
 			return err
 		}
-		for _, c := range list {
-			if _, err := s.repository.BeginErasure(ctx, c.ID); err != nil && !fault.Is(err, fault.NotFound) {
+		for _, id := range ids {
+			if _, err := s.repository.BeginErasure(ctx, id); err != nil && !fault.Is(err, fault.NotFound) {
 				return err
 			}
 		}
-		if err := s.finishErasures(ctx, filter); err != nil {
+		if err := s.finishErasures(ctx, filter, withoutLine); err != nil {
 			return err
 		}
-		if len(list) == 0 {
-			return s.eraseIndexes(ctx, userID)
+		if len(ids) == 0 {
+			break
 		}
 	}
+	return s.ledger.EraseIndexes(ctx, userID, func(ctx context.Context, id string) error { return s.eraseListed(ctx, userID, id) })
 }
 
-// finishErasures erases the objects of every erasure of whom filter names.
-func (s *service) finishErasures(ctx context.Context, filter Filter) error {
+// withoutLine leaves an erasure's index line alone: the daily indexes of a user
+// who goes are removed whole.
+func withoutLine(erasure Erasure) Erasure {
+	erasure.UserID = nil
+	return erasure
+}
+
+// finishErasures erases the objects of every erasure of whom filter names, as
+// adapted.
+func (s *service) finishErasures(ctx context.Context, filter Filter, adapt func(Erasure) Erasure) error {
 	after := ""
 	for {
 		list, err := s.repository.ListErasures(ctx, filter, after, eraseBatch)
@@ -103,7 +111,7 @@ func (s *service) finishErasures(ctx context.Context, filter Filter) error {
 			return err
 		}
 		for _, erasure := range list {
-			if err := s.eraseObjects(ctx, erasure); err != nil {
+			if err := s.eraseObjects(ctx, adapt(erasure)); err != nil {
 				return err
 			}
 		}
@@ -111,18 +119,22 @@ func (s *service) finishErasures(ctx context.Context, filter Filter) error {
 	}
 }
 
-func (s *service) eraseIndexes(ctx context.Context, userID int64) error {
-	bucket := s.ledger.Bucket()
-	prefix := fmt.Sprintf("users/%d/%s/history/", userID, historyName)
-	for {
-		days, err := bucket.List(ctx, prefix, "", eraseBatch)
-		if err != nil || len(days) == 0 {
-			return err
-		}
-		for _, day := range days {
-			if err := bucket.Delete(ctx, day.Key); err != nil {
-				return err
-			}
-		}
+// eraseListed erases what a daily index of the user lists: a request accepted
+// since the rows were listed, or objects that lost their row. What belongs to
+// somebody else is there by mistake, and stays.
+func (s *service) eraseListed(ctx context.Context, userID int64, id string) error {
+	owner, err := s.ownerOf(ctx, id)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return s.eraseObjects(ctx, Erasure{ID: id})
+	case err != nil:
+		return err
+	case owner == nil || *owner != userID:
+		return nil
 	}
+	erasure, err := s.repository.BeginErasure(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.eraseObjects(ctx, withoutLine(erasure))
 }

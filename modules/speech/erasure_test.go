@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"gorm.io/gorm"
+
 	"llmhist/platform/blob"
 	"llmhist/platform/fault"
 	"llmhist/platform/testkit"
@@ -84,6 +86,37 @@ func TestACrashAfterADeletionLeavesNothing(t *testing.T) {
 	b.mustHoldNothing(t)
 }
 
+// TestARowThatCannotBeReadKeepsNoOtherWaiting: neither its account's erasure nor
+// what else a crash interrupted.
+func TestARowThatCannotBeReadKeepsNoOtherWaiting(t *testing.T) {
+	b := newBench(t, newFake(t, "fake"))
+	var list []Conversion
+	for i := range 3 {
+		list = append(list, newConversion(b.clock.Now().Add(time.Duration(i)*time.Second), owner(1)))
+	}
+	mustCreate(t, b.service.repository, list...)
+	err := b.db.Write(t.Context(), func(tx *gorm.DB) error {
+		return tx.Exec("UPDATE tts_conversions SET metadata = '{' WHERE id = ?", list[0].ID).Error
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.mustReconcile(t, 2)
+	if err := b.EraseUser(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := b.service.repository.Find(t.Context(), list[1].ID); err != nil || c.Status != StatusFailed {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if err := b.EraseUser(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if rows := b.rows(t); len(rows) > 0 {
+		t.Errorf("%d rows are left", len(rows))
+	}
+	b.mustHoldNothing(t)
+}
+
 func TestErasingBeginsWithMoreThanOneBatch(t *testing.T) {
 	b := newBench(t, newFake(t, "fake"))
 	for range eraseBatch + 5 {
@@ -96,6 +129,36 @@ func TestErasingBeginsWithMoreThanOneBatch(t *testing.T) {
 		t.Errorf("%d rows are left", len(rows))
 	}
 	b.mustHoldNothing(t)
+}
+
+// TestErasingAUserErasesWhatOnlyAnIndexKnows: an older database was restored,
+// which has no row of the conversion.
+func TestErasingAUserErasesWhatOnlyAnIndexKnows(t *testing.T) {
+	b := newBench(t, newFake(t, "fake"))
+	kept, err := b.service.Generate(as(t, 2), ask("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := b.objects(t)
+	lost := newConversion(b.clock.Now(), owner(1))
+	lost.Status = StatusCompleted
+	for _, err := range []error{
+		b.service.ledger.WriteInput(t.Context(), lost.ID, inputOf(lost)),
+		b.service.store(t.Context(), lost, wavSound(t, time.Second)),
+		b.service.ledger.AppendIndex(t.Context(), owner(1), kept.ID), // by mistake
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := b.EraseUser(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := b.objects(t); !slices.Equal(left, want) || len(b.rows(t)) != 1 {
+		t.Errorf("left %v, want %v; %d rows", left, want, len(b.rows(t)))
+	}
 }
 
 func TestDeletionIsForTheOwnerAndAdmins(t *testing.T) {

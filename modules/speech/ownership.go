@@ -77,6 +77,9 @@ func (s *service) reinstate(ctx context.Context, c Conversion, again func(ctx co
 		if err != nil {
 			return err
 		}
+		if found.Status == StatusProcessing && found.Instance == s.instance {
+			break // it was given back
+		}
 		if found.Status != StatusProcessing {
 			err = s.repository.Claim(ctx, found, s.instance)
 			if err == nil {

@@ -158,31 +158,32 @@ func (b *bench) mustHaveCompletedOne(t *testing.T) {
 }
 
 // halting is a bucket that stops at its first deletion until it is released.
+// Deletions then fail with err.
 type halting struct {
 	blob.Bucket
 	once              *sync.Once
 	reached, released chan struct{}
+	err               error
 }
 
 func (h halting) Delete(ctx context.Context, key string) error {
 	h.once.Do(func() { close(h.reached) })
 	<-h.released
+	if h.err != nil {
+		return h.err
+	}
 	return h.Bucket.Delete(ctx, key)
 }
 
 func TestAConversionThatEndsWhileItIsTakenOverWaitsAndWins(t *testing.T) {
 	b, release, done := speaking(t, nil)
-	halted := halting{b.bucket, &sync.Once{}, make(chan struct{}), make(chan struct{})}
+	halted := halting{b.bucket, &sync.Once{}, make(chan struct{}), make(chan struct{}), nil}
 	second := b.neighbour(halted, nil)
 	settled := make(chan struct{})
 	go func() { second.mustReconcile(t, 1); close(settled) }()
 	<-halted.reached
 	release()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(strings.Join(b.objects(t), " "), "record.json"); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the first server has not written its record in 20 s")
-		}
-	}
+	b.waitForARecord(t)
 	select {
 	case err := <-done:
 		t.Errorf("answered while another server was settling it: %v", err)
@@ -192,6 +193,40 @@ func TestAConversionThatEndsWhileItIsTakenOverWaitsAndWins(t *testing.T) {
 	<-settled
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+	b.mustHaveCompletedOne(t)
+}
+
+func (b *bench) waitForARecord(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(strings.Join(b.objects(t), " "), "record.json"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the first server has not written its record in 20 s")
+		}
+	}
+}
+
+func TestARequestWhoseConversionIsGivenBackPutsItsOutcomeInPlace(t *testing.T) {
+	b, release, done := speaking(t, nil)
+	away := fault.New(fault.Unavailable, "storage_unavailable", "down")
+	halted := halting{b.bucket, &sync.Once{}, make(chan struct{}), make(chan struct{}), away}
+	second := b.neighbour(halted, nil)
+	settled := make(chan error)
+	go func() { _, err := second.Reconcile(t.Context()); settled <- err }()
+	<-halted.reached
+	release()
+	b.waitForARecord(t)
+	close(halted.released)
+	if err := <-settled; err == nil {
+		t.Error("it was settled")
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("no answer in 20 s")
 	}
 	b.mustHaveCompletedOne(t)
 }

@@ -16,13 +16,17 @@ const reconcileBatch = 100
 // are completed. What a living server is at work on is left alone. It may be
 // repeated after a fault.
 func (s *service) Reconcile(ctx context.Context) (int, error) {
-	if err := s.finishErasures(ctx, Filter{Everyone: true}); err != nil {
+	if err := s.finishErasures(ctx, Filter{Everyone: true}, func(e Erasure) Erasure { return e }); err != nil {
 		return 0, err
 	}
 	finished, after := 0, ""
 	for {
-		list, err := s.repository.ListUnfinished(ctx, after, reconcileBatch)
-		if err != nil || len(list) == 0 {
+		ids, err := s.repository.ListUnfinished(ctx, after, reconcileBatch)
+		if err != nil || len(ids) == 0 {
+			return finished, err
+		}
+		list, err := s.readable(ctx, ids)
+		if err != nil {
 			return finished, err
 		}
 		settled, err := s.takeOverAbandoned(ctx, list)
@@ -30,8 +34,26 @@ func (s *service) Reconcile(ctx context.Context) (int, error) {
 		if err != nil {
 			return finished, err
 		}
-		after = list[len(list)-1].ID
+		after = ids[len(ids)-1]
 	}
+}
+
+// readable returns the conversions of ids that are still there. A row that
+// cannot be read keeps no other waiting: it is left to check.
+func (s *service) readable(ctx context.Context, ids []string) ([]Conversion, error) {
+	list := make([]Conversion, 0, len(ids))
+	for _, id := range ids {
+		c, err := s.repository.Find(ctx, id)
+		switch {
+		case err == nil:
+			list = append(list, c)
+		case fault.CodeOf(err) == "row_damaged":
+			s.logger.ErrorContext(ctx, "the row of an unfinished conversion cannot be read: see llmhist check", "id", id, "cause", err)
+		case !fault.Is(err, fault.NotFound):
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 func (s *service) takeOverAbandoned(ctx context.Context, list []Conversion) (settled int, err error) {

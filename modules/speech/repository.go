@@ -16,15 +16,21 @@ type Filter struct {
 type Repository interface {
 	// Create stores a new conversion. An id that is taken is a Conflict fault.
 	Create(ctx context.Context, c Conversion) error
-	// Find returns the conversion with this id, or a NotFound fault.
+	// Find returns the conversion with this id, or a NotFound fault. One that
+	// cannot be read is an Internal fault (code "row_damaged").
 	Find(ctx context.Context, id string) (Conversion, error)
 	// List returns the conversions that filter chooses, newest first and by id
 	// among those of one moment, skipping offset and returning at most limit;
 	// and how many there are in all. The list is never nil.
 	List(ctx context.Context, filter Filter, limit, offset int) ([]Conversion, int64, error)
-	// ListUnfinished returns at most limit conversions that are processing, in
-	// order of id, beginning after the given id.
-	ListUnfinished(ctx context.Context, after string, limit int) ([]Conversion, error)
+	// ListIDs returns the ids of at most limit conversions of whom the filter
+	// names, whatever their text, newest first. Those that cannot be read are
+	// among them.
+	ListIDs(ctx context.Context, filter Filter, limit int) ([]string, error)
+	// ListUnfinished returns the ids of at most limit conversions that are
+	// processing, in order, beginning after the given id. Those that cannot be
+	// read are among them.
+	ListUnfinished(ctx context.Context, after string, limit int) ([]string, error)
 	// Finish stores the outcome of a conversion that c.Instance is processing.
 	// One that is absent is a NotFound fault; one that has its outcome, or that
 	// belongs to another instance, is a Conflict fault and stays as it is.

@@ -85,13 +85,18 @@ func (r *gormRepository) chosen(ctx context.Context, filter Filter) *gorm.DB {
 	return query
 }
 
-func (r *gormRepository) ListUnfinished(ctx context.Context, after string, limit int) ([]Conversion, error) {
-	var rows []conversionRow
-	err := r.db.Read(ctx).Where("status = 'processing' AND id > ?", after).Order("id").Limit(limit).Find(&rows).Error
-	if err != nil {
-		return nil, database.Fault(err)
-	}
-	return conversions(rows)
+func (r *gormRepository) ListIDs(ctx context.Context, filter Filter, limit int) ([]string, error) {
+	filter.Text = ""
+	var ids []string
+	err := r.chosen(ctx, filter).Order(newestFirst).Limit(limit).Pluck("id", &ids).Error
+	return ids, database.Fault(err)
+}
+
+func (r *gormRepository) ListUnfinished(ctx context.Context, after string, limit int) ([]string, error) {
+	var ids []string
+	query := r.db.Read(ctx).Model(&conversionRow{}).Where("status = 'processing' AND id > ?", after)
+	err := query.Order("id").Limit(limit).Pluck("id", &ids).Error
+	return ids, database.Fault(err)
 }
 
 func (r *gormRepository) Finish(ctx context.Context, c Conversion) error {

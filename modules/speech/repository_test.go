@@ -295,9 +295,7 @@ func TestRepositoryListsTheUnfinished(t *testing.T) {
 			if len(list) == 0 {
 				break
 			}
-			for _, c := range list {
-				got = append(got, c.ID)
-			}
+			got = append(got, list...)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)

@@ -176,7 +176,7 @@ func (o S3Options) clientFor(address *url.URL, pool *http.Transport) *minio.Opti
 		Creds:      credentials.NewStaticV4(o.AccessKey, o.SecretKey.Reveal(), ""),
 		Secure:     address.Scheme == "https",
 		Region:     o.Region, // known, so that nothing asks for it first
-		Transport:  pool,
+		Transport:  storeAnswers{pool},
 		MaxRetries: 1, // S3 decides itself what is worth another attempt, and for how long
 	}
 }

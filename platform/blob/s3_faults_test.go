@@ -346,6 +346,38 @@ func TestAnswersOfTheStoreBecomeFaults(t *testing.T) {
 	works(t, bucket)
 }
 
+// TestA404OfAProxyIsNotTheStores: it says nothing about what there is.
+func TestA404OfAProxyIsNotTheStores(t *testing.T) {
+	gate, options := newGateway(t)
+	bucket := prepared(t, options)
+	for _, page := range []string{"404 page not found\n", "", "<html>" + strings.Repeat(" ", 4<<10) + "<Error></html>"} {
+		gate.answersPage(http.StatusNotFound, page)
+		faultIn(t, bucket, fault.Unavailable, "storage_unavailable")
+	}
+	gate.answers(http.StatusNotFound, "NoSuchKey")
+	if err := second(bucket.Put(t.Context(), key, strings.NewReader("x"), blob.PutOptions{})); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Put: %v", err)
+	}
+	gate.change(func(response *http.Response) error { // a store that gives its answers no number
+		response.Header.Del("X-Amz-Request-Id")
+		return nil
+	})
+	works(t, bucket)
+	for name, err := range map[string]error{
+		"Stat": second(bucket.Stat(t.Context(), "not/there")),
+		"Open": second(bucket.Open(t.Context(), "not/there")),
+	} {
+		if !fault.Is(err, fault.NotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := bucket.AppendLine(t.Context(), "not/there.jsonl", []byte("first")); err != nil {
+		t.Error(err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
 func TestAPassingTroubleIsNotSeen(t *testing.T) {
 	gate, options := newGateway(t)
 	bucket := prepared(t, options)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"net/url"
 	"path"
 	"strings"
@@ -51,8 +52,11 @@ func (s *S3) Put(ctx context.Context, key string, body io.Reader, options PutOpt
 	} else if err = put(nil); s.again(ctx, err, started) {
 		err = put(nil)
 	}
+	if err = s3Fault(err); fault.Is(err, fault.NotFound) {
+		err = unavailable(err) // nothing has to be there
+	}
 	if err != nil {
-		return Object{}, s3Fault(err)
+		return Object{}, err
 	}
 	return Object{
 		Key: key, Size: content.size, ContentType: contentTypeOf(key), SHA256: content.sum,
@@ -88,6 +92,10 @@ func (s *S3) Stat(ctx context.Context, key string) (Object, error) {
 	var info minio.ObjectInfo
 	err := s.call(ctx, func(w *watch) (err error) {
 		info, err = s.client.StatObject(w.ctx, s.bucket, key, minio.StatObjectOptions{})
+		var answer minio.ErrorResponse
+		if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && answer.RequestID == "" {
+			info, err = s.statByReading(w, key)
+		}
 		return err
 	})
 	if err != nil {

@@ -77,10 +77,14 @@ func (g *gateway) change(alter func(*http.Response) error) { g.alter.Store(&alte
 // refuse breaks the connection of a request that the server then never sees.
 func (g *gateway) refuse(broken func(*http.Request) bool) { g.broken.Store(&broken) }
 
-// answers makes the gateway answer writes with an S3 error.
+// answers makes the gateway answer with an S3 error.
 func (g *gateway) answers(status int, code string) {
+	g.answersPage(status, "<?xml version=\"1.0\"?><Error><Code>"+code+"</Code><Message>hidden words</Message></Error>")
+}
+
+// answersPage makes the gateway answer with a page of its own.
+func (g *gateway) answersPage(status int, body string) {
 	g.change(func(response *http.Response) error {
-		body := "<?xml version=\"1.0\"?><Error><Code>" + code + "</Code><Message>hidden words</Message></Error>"
 		_ = response.Body.Close()
 		response.StatusCode = status
 		response.Header = http.Header{"Content-Type": {"application/xml"}}
