@@ -126,7 +126,7 @@ func (a Archive) Count(ctx context.Context) (int64, error) {
 
 // Clear removes every row.
 func (a Archive) Clear(ctx context.Context) error {
-	return database.DeleteAllRows(ctx, a.db, "quota_usage", "api_keys", "sessions", "users")
+	return database.DeleteAllRows(ctx, a.db, "quota_usage", "api_keys", "sessions", "users", "erased_users")
 }
 
 // UserIDs returns the ids of all accounts in ascending order.

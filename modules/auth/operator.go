@@ -158,7 +158,8 @@ func (s *service) resumeDeletions(ctx context.Context, before time.Time) error {
 	return errors.Join(failed...)
 }
 
-// eraseLate erases what was stored for accounts after they were erased.
+// eraseLate erases what was stored for accounts after they were erased. One that
+// is there, because a backup was restored into its database, is left alone.
 func (s *service) eraseLate(ctx context.Context, before time.Time) error {
 	ids, err := s.deletions.ListErased(ctx, before, sweepBatches)
 	if err != nil {
@@ -166,7 +167,10 @@ func (s *service) eraseLate(ctx context.Context, before time.Time) error {
 	}
 	var failed []error
 	for _, id := range ids {
-		err := s.onUserDeleted(ctx, id)
+		_, err := s.users.FindUser(ctx, id)
+		if fault.Is(err, fault.NotFound) {
+			err = s.onUserDeleted(ctx, id)
+		}
 		if err == nil {
 			err = s.deletions.ForgetErased(ctx, id)
 		}
