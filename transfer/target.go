@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,14 +26,11 @@ type target struct {
 type rowSource func(ctx context.Context, want []string, visit func(stream string, lines *archive.Lines) error) error
 
 // begin marks the target. Unless an earlier attempt of the same transfer marked
-// it, it must be empty. done means that only the markers are left of one.
+// it, it must be empty, and a target that is refused is left as it was. done means
+// that only the markers are left of an earlier attempt.
 func begin(ctx context.Context, engines Engines, set, command string, progress *Progress) (t *target, done bool, err error) {
-	serving, err := countServing(ctx, engines.DB)
-	if err != nil {
+	if err := refuseServed(ctx, engines.DB); err != nil {
 		return nil, false, err
-	}
-	if serving > 0 {
-		return nil, false, fmt.Errorf("%d servers serve from the target's database: stop them first", serving)
 	}
 	t = &target{engines: engines, progress: progress}
 	t.mark = marker{Set: set, Command: command, Phase: phaseFilling, BegunAt: time.Now().UTC().Truncate(time.Second)}
@@ -51,26 +49,45 @@ func begin(ctx context.Context, engines Engines, set, command string, progress *
 		t.resumed = true
 	}
 	if err == nil {
-		err = putValue(ctx, engines.DB, markerKey, t.mark.text())
+		err = engines.checkStores(ctx, set)
 	}
 	if err == nil {
-		err = engines.beginStores(ctx, t.mark)
+		err = t.markDatabase(ctx)
+	}
+	if err == nil {
+		err = engines.markStores(ctx, set)
 	}
 	return t, false, err
+}
+
+// refuseServed is an error when somebody serves from the target's database.
+func refuseServed(ctx context.Context, db *database.DB) error {
+	serving, err := countServing(ctx, db)
+	if err == nil && serving > 0 {
+		err = fmt.Errorf("%d servers serve from the target's database: stop them first", serving)
+	}
+	return err
+}
+
+// markDatabase stores the marker and then looks for servers once more. One that
+// starts makes itself known and then looks for the marker, so that of the two one
+// sees the other.
+func (t *target) markDatabase(ctx context.Context) error {
+	if err := putValue(ctx, t.engines.DB, markerKey, t.mark.text()); err != nil {
+		return err
+	}
+	err := refuseServed(ctx, t.engines.DB)
+	if err != nil && !t.resumed {
+		err = errors.Join(err, deleteValue(context.WithoutCancel(ctx), t.engines.DB, markerKey))
+	}
+	return err
 }
 
 // remark marks a target once more of which only the markers were left.
 func (t *target) remark(ctx context.Context) error {
 	t.resumed = true
-	if t.engines.Documents != nil {
-		if err := putMarkerDocument(ctx, t.engines.Documents, t.mark.Set); err != nil {
-			return err
-		}
-	}
-	for _, one := range t.engines.stores() {
-		if err := putMarkerObject(ctx, one.bucket, t.mark.Set); err != nil {
-			return err
-		}
+	if err := t.engines.markStores(ctx, t.mark.Set); err != nil {
+		return err
 	}
 	return putValue(ctx, t.engines.DB, markerKey, t.mark.text())
 }
