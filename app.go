@@ -113,7 +113,7 @@ func (a *App) openModules(ctx context.Context) (err error) {
 	a.hearChanges()
 	if a.analytics, err = analytics.New(cfg.Analytics, analytics.Deps{
 		Repository: a.eventRepository(), OutboxDir: filepath.Join(cfg.Data.Dir, "outbox", "analytics"),
-		Logger: a.logger, CountUsers: a.countUsers,
+		Logger: a.logger, CountUsers: a.countUsers, KnownUsers: a.auth.ListKnownUsers,
 	}); err != nil {
 		return err
 	}

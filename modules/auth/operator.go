@@ -98,6 +98,12 @@ func (m *Module) CountUsers(ctx context.Context) (UserCounts, error) {
 	return m.service.users.CountUsers(ctx)
 }
 
+// ListKnownUsers returns those of the ids that accounts have. An id that is not
+// among them is one of an account that is gone for good.
+func (m *Module) ListKnownUsers(ctx context.Context, ids []int64) ([]int64, error) {
+	return m.service.users.ListKnownUsers(ctx, ids)
+}
+
 // ChargeQuota counts one request against the caller's quota; see the service.
 func (m *Module) ChargeQuota(ctx context.Context, caller identity.Identity, service string) error {
 	return m.service.ChargeQuota(ctx, caller, service)
