@@ -1,3 +1,5 @@
+//go:build !race
+
 package main
 
 import (
@@ -5,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +36,48 @@ func TestEventsOfAStoppedServerDoNotBringAnErasedAccountBack(t *testing.T) {
 		if requests := got["by_service"].(object)["chat"].(object)["requests"]; requests != want {
 			t.Errorf("user %d has %v requests, want %v", user, requests, want)
 		}
+	}
+}
+
+// TestEventsThatWaitAreNotLeftBehind copies and backs up an installation whose
+// server was killed.
+func TestEventsThatWaitAreNotLeftBehind(t *testing.T) {
+	dir := t.TempDir()
+	s := bootIn(t, dir)
+	_, ada := s.newUser("ada")
+	s.stop()
+	leaveEvents(t, dir, ada)
+	target := s.app.config
+	target.Data.Dir = t.TempDir()
+	cmd, out := commandFor(t)
+	if err := runCopy(cmd, s.app.config, target, "llmhist copy --to x"); err == nil || !strings.Contains(err.Error(), "1 usage events of the source wait") {
+		t.Errorf("copy: %v\n%s", err, out)
+	}
+	warned := func() bool {
+		cmd, out := commandFor(t)
+		if err := runBackup(cmd, s.app.config, filepath.Join(t.TempDir(), "b"), false); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return strings.Contains(out.String(), "1 usage events wait in ")
+	}
+	if warned() {
+		t.Error("a backup warns of an event of this moment, which a server may be storing")
+	}
+	files, err := filepath.Glob(filepath.Join(eventOutbox(s.app.config), "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	old := fmt.Sprintf("%020d%s", time.Now().Add(-time.Hour).UnixMicro(), filepath.Ext(files[0]))
+	if err := os.Rename(files[0], filepath.Join(filepath.Dir(files[0]), old)); err != nil {
+		t.Fatal(err)
+	}
+	if !warned() {
+		t.Error("a backup does not warn of an event that has waited for an hour")
+	}
+	bootIn(t, dir).stop()
+	cmd, out = commandFor(t)
+	if err := runCopy(cmd, s.app.config, target, "llmhist copy --to x"); err != nil || warned() {
+		t.Errorf("after a start: %v\n%s", err, out)
 	}
 }
 
