@@ -39,7 +39,7 @@ func begin(ctx context.Context, engines Engines, set, command string, progress *
 	case err != nil:
 		return nil, false, err
 	case found == nil:
-		err = engines.refuseFull(ctx, "the SQL database", "", engines.inSQL(engines.DB))
+		err = engines.refuseFull(ctx, "the SQL database", "", engines.inSQL(engines.DB, everybody))
 	case found.Set != set:
 		err = fmt.Errorf("another transfer into this target, begun %s, %w: complete it (%s), or empty the target",
 			found.BegunAt.Format(time.RFC3339), ErrUnfinished, found.Command)
@@ -157,7 +157,7 @@ func (t *target) importRows(ctx context.Context, rows rowSource) error {
 		return err
 	}
 	return t.engines.DB.WriteWhole(ctx, func(whole *database.DB) error {
-		if err := t.importInto(ctx, t.engines.inSQL(whole), rows); err != nil {
+		if err := t.importInto(ctx, t.engines.inSQL(whole, everybody), rows); err != nil {
 			return err
 		}
 		t.mark.Phase = phaseImported
@@ -196,7 +196,7 @@ func (t *target) importInto(ctx context.Context, keepers []keeper, rows rowSourc
 func (t *target) compare(ctx context.Context, m archive.Manifest, list func() (*archive.Lines, error)) error {
 	t.progress.Begin("comparing")
 	sums := archive.NewSums()
-	if err := t.engines.exportRows(ctx, sums, nil); err != nil {
+	if err := t.engines.exportTarget(ctx, sums); err != nil {
 		return err
 	}
 	for _, name := range streams() {
