@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,8 +111,8 @@ func (a *App) openModules(ctx context.Context) (err error) {
 	}
 	a.hearChanges()
 	if a.analytics, err = analytics.New(cfg.Analytics, analytics.Deps{
-		Repository: a.eventRepository(), OutboxDir: filepath.Join(cfg.Data.Dir, "outbox", "analytics"),
-		Logger: a.logger, CountUsers: a.countUsers,
+		Repository: a.eventRepository(), OutboxDir: eventOutbox(cfg),
+		Logger: a.logger, CountUsers: a.countUsers, KnownUsers: a.auth.ListKnownUsers,
 	}); err != nil {
 		return err
 	}

@@ -8,10 +8,13 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
 	"llmhist/platform/instance"
+	"llmhist/transfer"
 )
 
 // joinOthers makes this server known to those that share its database, and
-// refuses to be one that cannot work with them.
+// refuses to be one that cannot work with them. A restore or a copy that began to
+// fill the database while this server started is seen here at the latest: it
+// stores its marker and then looks for servers.
 func (a *App) joinOthers(ctx context.Context) error {
 	home, err := datadir.Home(a.config.Data.Dir)
 	if err != nil {
@@ -29,7 +32,7 @@ func (a *App) joinOthers(ctx context.Context) error {
 		return err
 	}
 	a.onClose(a.instance.Leave)
-	return nil
+	return transfer.Unfinished(ctx, a.db)
 }
 
 // sharedStores are what servers of one database have to share besides it.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,6 +20,9 @@ import (
 	"time"
 
 	"llmhist/config"
+	"llmhist/platform/logging"
+	"llmhist/platform/testkit"
+	"llmhist/transfer"
 )
 
 // cluster is several real processes on one set of the larger engines.
@@ -317,6 +321,38 @@ func TestAServerThatCannotJoinSaysWhich(t *testing.T) {
 				t.Errorf("exit %v, said:\n%s", err, text)
 			}
 		})
+	}
+}
+
+// TestAServerThatStartsBesideARestoreSeesIt stores the marker of one at the moment
+// in which the server joins, after it looked for the first time.
+func TestAServerThatStartsBesideARestoreSeesIt(t *testing.T) {
+	url := testkit.PostgresURL(t)
+	first := boot(t, func(c *config.Config) { c.Database = config.Database{URL: logging.Secret(url)} }) // makes the tables
+	cfg := first.app.config
+	first.stop()
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	_, err = db.Exec(`CREATE FUNCTION begin_restore() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		INSERT INTO installation (key, value) VALUES ('unfinished_transfer', '{"set":"s","command":"llmhist restore X"}'); RETURN NEW; END $$;
+		CREATE TRIGGER beginning AFTER INSERT ON instances FOR EACH ROW EXECUTE FUNCTION begin_restore()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := Open(t.Context(), cfg, testkit.Logger())
+	if err == nil {
+		err = app.Close(t.Context())
+		t.Fatalf("a server started beside a restore (%v)", err)
+	}
+	if !errors.Is(err, transfer.ErrUnfinished) {
+		t.Error(err)
+	}
+	var servers int
+	if err := db.QueryRow("SELECT COUNT(*) FROM instances").Scan(&servers); err != nil || servers != 0 {
+		t.Errorf("%d servers are left, %v", servers, err)
 	}
 }
 

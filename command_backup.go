@@ -15,6 +15,7 @@ import (
 
 	"llmhist/config"
 	"llmhist/platform/archive"
+	"llmhist/platform/outbox"
 	"llmhist/transfer"
 )
 
@@ -41,7 +42,10 @@ and links end after a restore, and sessions go on. The configuration with the
 keys of providers is never in it.
 
 Exit code 1 with a name that ends in ".incomplete": files that should be there
-were missing or damaged. They are listed; the rest is backed up.`,
+were missing or damaged. They are listed; the rest is backed up.
+
+Usage events that a server which was killed left in the data directory are not
+in the backup: start the server once before. It says so when there are some.`,
 		Args: cobra.ExactArgs(1),
 	}
 	keys := cmd.Flags().Bool("include-keys", false, "include the keys that sign access tokens and links, if they are in the data directory")
@@ -77,7 +81,21 @@ func runBackup(cmd *cobra.Command, cfg config.Config, path string, includeKeys b
 	}
 	m := result.Manifest
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", result.Path, meter.summary(m.Rows(), m.Objects))
+	sayWaitingEvents(cmd.ErrOrStderr(), cfg)
 	return sayMissing(cmd.ErrOrStderr(), m.Missing)
+}
+
+// sayWaitingEvents tells of events that wait for longer than a server that works
+// lets them wait: they are not in a backup.
+func sayWaitingEvents(out io.Writer, cfg config.Config) {
+	events, since, err := outbox.Waiting(eventOutbox(cfg))
+	switch {
+	case err != nil:
+		fmt.Fprintf(out, "llmhist: usage events may wait that are not in the backup: %v\n", err)
+	case events > 0 && time.Since(since) > time.Minute:
+		fmt.Fprintf(out, "llmhist: %d usage events wait in %s since %s and are not in the backup: a server that is started stores them\n",
+			events, eventOutbox(cfg), since.UTC().Format(time.RFC3339))
+	}
 }
 
 // keysIn returns the files of secrets that are in the data directory.

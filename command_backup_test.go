@@ -550,6 +550,19 @@ func TestARestoreDoesNotTouchWhatIsServed(t *testing.T) {
 	}
 }
 
+func TestAReplacementIsMadeWhereMigrationsAreManual(t *testing.T) {
+	cfg := embeddedConfig(t, filepath.Join(t.TempDir(), "data"))
+	cfg.Database.Migrate = config.MigrateManual
+	set := filepath.Join(t.TempDir(), "set.tar")
+	bulkSet(t, set, "x", 1)
+	cmd, out := commandFor(t)
+	job := &restoreJob{cmd: cmd, cfg: cfg, meter: startMeter(out)}
+	if err := job.run(set, false, true); err != nil {
+		t.Fatal(err)
+	}
+	checkBulk(t, cfg.Data.Dir, 1)
+}
+
 func TestKeysAreInABackupOnlyWhenAskedFor(t *testing.T) {
 	s := boot(t, func(c *config.Config) { c.JWT.PrivateKeyPath = "" })
 	s.stop()

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"llmhist/config"
+	"llmhist/platform/outbox"
 	"llmhist/transfer"
 )
 
@@ -21,7 +22,8 @@ the embedded ones to PostgreSQL, MongoDB and S3, or back.
 Stop every server of both sides first. The target must be empty. Nothing is
 served from it until all of it is there, both sides were read again, and they
 are the same. A copy that was interrupted is completed by running it again: what
-is there already is not sent twice. The source is not changed.
+is there already is not sent twice. The source is not changed. A copy is refused
+while usage events that no server has stored yet wait in its data directory.
 
 The source is the configuration as always. The target is the file alone: none of
 the environment applies to it but variables that begin with TO_, such as
@@ -55,6 +57,9 @@ func runCopy(cmd *cobra.Command, from, to config.Config, command string) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseWaitingEvents(from); err != nil {
+		return errors.Join(err, unlock())
+	}
 	ctx, meter := cmd.Context(), startMeter(cmd.ErrOrStderr())
 	var result transfer.Result
 	err = withScratch(from.Data.Dir, func(scratch string) error {
@@ -75,4 +80,15 @@ func runCopy(cmd *cobra.Command, from, to config.Config, command string) error {
 	fmt.Fprintf(cmd.OutOrStdout(), "copied to %s: %s; %d objects were there already\n",
 		to.SQLStore(), meter.summary(m.Rows(), m.Objects), meter.progress.Figures().NotMoved)
 	return sayMissing(cmd.ErrOrStderr(), m.Missing)
+}
+
+// refuseWaitingEvents is an error when events wait for a server of cfg, none of
+// which runs: they are in no engine that is copied.
+func refuseWaitingEvents(cfg config.Config) error {
+	events, _, err := outbox.Waiting(eventOutbox(cfg))
+	if err == nil && events > 0 {
+		err = fmt.Errorf("%d usage events of the source wait in %s and are not in its database yet: start its server once, stop it, and run the copy again",
+			events, eventOutbox(cfg))
+	}
+	return err
 }

@@ -216,6 +216,7 @@ func (j *restoreJob) replaceLocked(dir string) error {
 	}
 	cfg := j.cfg
 	cfg.Data.Dir = staging
+	cfg.Database.Migrate = config.MigrateAuto // a new database has no operator who migrates it
 	unlock, err := lockDataDirs(staging)
 	if err != nil {
 		return err

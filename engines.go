@@ -141,3 +141,6 @@ func eventRepository(db *database.DB, documents *database.Mongo) analytics.Repos
 	}
 	return analytics.NewRepository(db)
 }
+
+// eventOutbox returns the directory in which events wait for their repository.
+func eventOutbox(cfg config.Config) string { return filepath.Join(cfg.Data.Dir, "outbox", "analytics") }

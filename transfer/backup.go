@@ -43,7 +43,7 @@ func Backup(ctx context.Context, p BackupParams) (result Result, err error) {
 			err = errors.Join(err, writer.Abort())
 		}
 	}()
-	x := &objectExport{from: p.From, stage: writer.Stage(), dir: writer.Dir(), progress: p.Progress, to: sink{list: writer.AddObject}}
+	x := &objectExport{from: p.From, besideServers: true, stage: writer.Stage(), dir: writer.Dir(), progress: p.Progress, to: sink{list: writer.AddObject}}
 	if err := x.exportAll(ctx); err != nil {
 		return Result{}, err
 	}
@@ -78,7 +78,7 @@ func (x *objectExport) exportAll(ctx context.Context) error {
 	x.plan = archive.NewStage(planned)
 	defer x.plan.Close()
 	x.progress.Begin("rows")
-	if err := x.from.exportRows(ctx, countedRows{x.stage, x.progress}, x.plan); err != nil {
+	if err := x.from.exportRows(ctx, countedRows{x.stage, x.progress}, x.plan, x.besideServers); err != nil {
 		return err
 	}
 	for _, name := range streams() {

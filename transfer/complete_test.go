@@ -27,7 +27,6 @@ var notArchived = map[string]string{
 	"analytics_ranks":    sumsOfHours,
 	"analytics_accounts": sumsOfHours,
 	"instances":          "the processes that serve now, none of which serves what is restored",
-	"erased_users":       "accounts whose requests may be under way; none is in what is restored",
 	"river_migration":    "the migrations make it",
 	"river_job":          "background work is begun anew",
 	"river_leader":       "background work is begun anew",

@@ -122,7 +122,7 @@ func staged(stage *archive.Stage) rowSource {
 // meanwhile would otherwise lose that.
 func sourceIsAsBefore(ctx context.Context, from Engines, m archive.Manifest) error {
 	sums := archive.NewSums()
-	if err := from.exportRows(ctx, sums, nil); err != nil {
+	if err := from.exportRows(ctx, sums, nil, false); err != nil {
 		return err
 	}
 	for _, name := range streams() {

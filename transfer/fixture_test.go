@@ -138,6 +138,8 @@ func (f *fixture) accounts() {
 		}
 	}
 	f.add("auth.sequence", row{"last_user_id": 31}) // users above 12 were deleted
+	f.add("auth.erased_users", row{"user_id": 30, "erased_at": at(9)})
+	f.add("auth.erased_users", row{"user_id": 31, "erased_at": at(8)})
 }
 
 // owners are of every kind: nobody, and ids whose order as text is another than
@@ -308,7 +310,7 @@ func (f *fixture) store(t testing.TB, path string, schema int64) string {
 		}
 	}
 	names := []string{
-		"auth.users", "auth.sequence", "auth.sessions", "auth.api_keys", "auth.quota_usage", "image.images", "image.erasures",
+		"auth.users", "auth.sequence", "auth.sessions", "auth.api_keys", "auth.quota_usage", "auth.erased_users", "image.images", "image.erasures",
 		"speech.conversions", "speech.erasures", "chat.sessions", "chat.messages", "analytics.hours", "analytics.events",
 	}
 	for _, name := range names {

@@ -70,25 +70,37 @@ func (m marker) text() string {
 	return string(data)
 }
 
-// beginStores writes the marker into the document database and the buckets. One
-// that has no marker yet must be empty.
-func (e Engines) beginStores(ctx context.Context, m marker) error {
+// checkStores is an error when the document database or a bucket has no marker of
+// this transfer and is not empty.
+func (e Engines) checkStores(ctx context.Context, set string) error {
 	if e.Documents != nil {
 		there, err := findMarkerDocument(ctx, e.Documents)
 		if err != nil {
 			return err
 		}
-		if there != m.Set {
+		if there != set {
 			if err := e.refuseFull(ctx, "the document database", there, e.inDocuments()); err != nil {
 				return err
 			}
 		}
-		if err := putMarkerDocument(ctx, e.Documents, m.Set); err != nil {
+	}
+	for _, one := range e.stores() {
+		if err := checkBucket(ctx, one.bucket, set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// markStores writes the marker into the document database and the buckets.
+func (e Engines) markStores(ctx context.Context, set string) error {
+	if e.Documents != nil {
+		if err := putMarkerDocument(ctx, e.Documents, set); err != nil {
 			return err
 		}
 	}
 	for _, one := range e.stores() {
-		if err := beginBucket(ctx, one.bucket, m.Set); err != nil {
+		if err := putMarkerObject(ctx, one.bucket, set); err != nil {
 			return err
 		}
 	}
@@ -124,7 +136,7 @@ func (e Engines) refuseFull(ctx context.Context, what, other string, keepers []k
 	return nil
 }
 
-func beginBucket(ctx context.Context, bucket blob.Bucket, set string) error {
+func checkBucket(ctx context.Context, bucket blob.Bucket, set string) error {
 	there, err := blob.ReadAll(ctx, bucket, markerObject, 1<<16)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return err
@@ -142,7 +154,7 @@ func beginBucket(ctx context.Context, bucket blob.Bucket, set string) error {
 	case len(list) > 0:
 		return fmt.Errorf("the target is not empty: the bucket %s holds objects, such as %s. Name a target that is empty", bucket.Name(), list[0].Key)
 	}
-	return putMarkerObject(ctx, bucket, set)
+	return nil
 }
 
 func putMarkerObject(ctx context.Context, bucket blob.Bucket, set string) error {
@@ -150,7 +162,7 @@ func putMarkerObject(ctx context.Context, bucket blob.Bucket, set string) error 
 	return err
 }
 
-// endStores removes the markers of beginStores.
+// endStores removes the markers of markStores.
 func (e Engines) endStores(ctx context.Context) error {
 	for _, one := range e.stores() {
 		if err := one.bucket.Delete(ctx, markerObject); err != nil {

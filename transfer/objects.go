@@ -31,6 +31,8 @@ type objectExport struct {
 	to       sink
 	progress *Progress
 	missing  archive.Missing
+
+	besideServers bool // rows may be written meanwhile
 }
 
 // run moves every object that the rows have, and the daily indexes made from

@@ -33,39 +33,62 @@ type ownedLine struct {
 	ID    string `json:"id"`
 }
 
-// exportRows writes every row: SQL as of one moment, documents right after it
-// and narrowed to the accounts of that moment. plan, which may be nil, takes the
-// requests that daily indexes list, in the order of the indexes.
-func (e Engines) exportRows(ctx context.Context, out archive.Rows, plan *archive.Stage) error {
+// exportRows writes every row: SQL as of one moment, documents right after it.
+// Chats and figures are narrowed to the accounts of that moment: what a request
+// stored late for an account that was just erased goes with none. besideServers
+// says that documents may be written meanwhile; those after the moment are left
+// out then. plan, which may be nil, takes the requests that daily indexes list, in
+// the order of the indexes.
+func (e Engines) exportRows(ctx context.Context, out archive.Rows, plan *archive.Stage, besideServers bool) error {
 	var users []int64
-	var moment time.Time
-	err := e.DB.Snapshot(ctx, func(snapshot *database.DB) (err error) {
-		moment = time.Now()
-		for _, one := range e.inSQL(snapshot) {
-			if err := one.Export(ctx, out); err != nil {
-				return err
-			}
-		}
-		if plan != nil {
-			if err := e.planIndexes(ctx, snapshot, plan); err != nil {
-				return err
-			}
-		}
-		users, err = auth.NewArchive(snapshot).UserIDs(ctx)
-		return err
-	})
-	if err != nil || e.Documents == nil {
-		return err
-	}
+	var until time.Time
 	keep := func(userID int64) bool {
 		_, known := slices.BinarySearch(users, userID)
 		return known
 	}
-	until := moment.Add(documentGrace)
+	err := e.DB.Snapshot(ctx, func(snapshot *database.DB) (err error) {
+		if besideServers {
+			until = time.Now().Add(documentGrace)
+		}
+		if users, err = auth.NewArchive(snapshot).UserIDs(ctx); err != nil {
+			return err
+		}
+		if err := exportFrom(ctx, e.inSQL(snapshot, keep), out); err != nil {
+			return err
+		}
+		if plan == nil {
+			return nil
+		}
+		return e.planIndexes(ctx, snapshot, plan)
+	})
+	if err != nil || e.Documents == nil {
+		return err
+	}
 	if err := chat.NewArchive(nil, e.Documents).Within(keep, until).Export(ctx, out); err != nil {
 		return err
 	}
 	return analytics.NewArchive(nil, e.Documents).Within(keep, until).Export(ctx, out)
+}
+
+// exportTarget writes every row of engines that nobody writes to, whoever it
+// belongs to: what is there is what was imported.
+func (e Engines) exportTarget(ctx context.Context, out archive.Rows) error {
+	err := e.DB.Snapshot(ctx, func(snapshot *database.DB) error {
+		return exportFrom(ctx, e.inSQL(snapshot, everybody), out)
+	})
+	if err != nil {
+		return err
+	}
+	return exportFrom(ctx, e.inDocuments(), out)
+}
+
+func exportFrom(ctx context.Context, keepers []keeper, out archive.Rows) error {
+	for _, one := range keepers {
+		if err := one.Export(ctx, out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e Engines) planIndexes(ctx context.Context, snapshot *database.DB, plan *archive.Stage) error {

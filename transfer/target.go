@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,14 +26,11 @@ type target struct {
 type rowSource func(ctx context.Context, want []string, visit func(stream string, lines *archive.Lines) error) error
 
 // begin marks the target. Unless an earlier attempt of the same transfer marked
-// it, it must be empty. done means that only the markers are left of one.
+// it, it must be empty, and a target that is refused is left as it was. done means
+// that only the markers are left of an earlier attempt.
 func begin(ctx context.Context, engines Engines, set, command string, progress *Progress) (t *target, done bool, err error) {
-	serving, err := countServing(ctx, engines.DB)
-	if err != nil {
+	if err := refuseServed(ctx, engines.DB); err != nil {
 		return nil, false, err
-	}
-	if serving > 0 {
-		return nil, false, fmt.Errorf("%d servers serve from the target's database: stop them first", serving)
 	}
 	t = &target{engines: engines, progress: progress}
 	t.mark = marker{Set: set, Command: command, Phase: phaseFilling, BegunAt: time.Now().UTC().Truncate(time.Second)}
@@ -41,7 +39,7 @@ func begin(ctx context.Context, engines Engines, set, command string, progress *
 	case err != nil:
 		return nil, false, err
 	case found == nil:
-		err = engines.refuseFull(ctx, "the SQL database", "", engines.inSQL(engines.DB))
+		err = engines.refuseFull(ctx, "the SQL database", "", engines.inSQL(engines.DB, everybody))
 	case found.Set != set:
 		err = fmt.Errorf("another transfer into this target, begun %s, %w: complete it (%s), or empty the target",
 			found.BegunAt.Format(time.RFC3339), ErrUnfinished, found.Command)
@@ -51,26 +49,45 @@ func begin(ctx context.Context, engines Engines, set, command string, progress *
 		t.resumed = true
 	}
 	if err == nil {
-		err = putValue(ctx, engines.DB, markerKey, t.mark.text())
+		err = engines.checkStores(ctx, set)
 	}
 	if err == nil {
-		err = engines.beginStores(ctx, t.mark)
+		err = t.markDatabase(ctx)
+	}
+	if err == nil {
+		err = engines.markStores(ctx, set)
 	}
 	return t, false, err
+}
+
+// refuseServed is an error when somebody serves from the target's database.
+func refuseServed(ctx context.Context, db *database.DB) error {
+	serving, err := countServing(ctx, db)
+	if err == nil && serving > 0 {
+		err = fmt.Errorf("%d servers serve from the target's database: stop them first", serving)
+	}
+	return err
+}
+
+// markDatabase stores the marker and then looks for servers once more. One that
+// starts makes itself known and then looks for the marker, so that of the two one
+// sees the other.
+func (t *target) markDatabase(ctx context.Context) error {
+	if err := putValue(ctx, t.engines.DB, markerKey, t.mark.text()); err != nil {
+		return err
+	}
+	err := refuseServed(ctx, t.engines.DB)
+	if err != nil && !t.resumed {
+		err = errors.Join(err, deleteValue(context.WithoutCancel(ctx), t.engines.DB, markerKey))
+	}
+	return err
 }
 
 // remark marks a target once more of which only the markers were left.
 func (t *target) remark(ctx context.Context) error {
 	t.resumed = true
-	if t.engines.Documents != nil {
-		if err := putMarkerDocument(ctx, t.engines.Documents, t.mark.Set); err != nil {
-			return err
-		}
-	}
-	for _, one := range t.engines.stores() {
-		if err := putMarkerObject(ctx, one.bucket, t.mark.Set); err != nil {
-			return err
-		}
+	if err := t.engines.markStores(ctx, t.mark.Set); err != nil {
+		return err
 	}
 	return putValue(ctx, t.engines.DB, markerKey, t.mark.text())
 }
@@ -140,7 +157,7 @@ func (t *target) importRows(ctx context.Context, rows rowSource) error {
 		return err
 	}
 	return t.engines.DB.WriteWhole(ctx, func(whole *database.DB) error {
-		if err := t.importInto(ctx, t.engines.inSQL(whole), rows); err != nil {
+		if err := t.importInto(ctx, t.engines.inSQL(whole, everybody), rows); err != nil {
 			return err
 		}
 		t.mark.Phase = phaseImported
@@ -179,7 +196,7 @@ func (t *target) importInto(ctx context.Context, keepers []keeper, rows rowSourc
 func (t *target) compare(ctx context.Context, m archive.Manifest, list func() (*archive.Lines, error)) error {
 	t.progress.Begin("comparing")
 	sums := archive.NewSums()
-	if err := t.engines.exportRows(ctx, sums, nil); err != nil {
+	if err := t.engines.exportTarget(ctx, sums); err != nil {
 		return err
 	}
 	for _, name := range streams() {

@@ -136,9 +136,7 @@ func TestATargetThatHoldsSomethingIsRefusedAndLeftAlone(t *testing.T) {
 			if err := restore(t, original, to); err == nil || !strings.Contains(err.Error(), "not empty") {
 				t.Errorf("%v", err)
 			}
-			if list, err := to.Images.List(t.Context(), "requests/", "", 10); err != nil || len(list) != 0 {
-				t.Errorf("%d objects were written, %v", len(list), err)
-			}
+			mustBeUnmarked(t, to)
 		})
 	}
 	t.Run("documents", func(t *testing.T) {
@@ -152,6 +150,7 @@ func TestATargetThatHoldsSomethingIsRefusedAndLeftAlone(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "not empty") {
 			t.Errorf("%v", err)
 		}
+		mustBeUnmarked(t, to)
 	})
 	t.Run("another transfer", func(t *testing.T) {
 		to := embedded(t)
@@ -165,6 +164,38 @@ func TestATargetThatHoldsSomethingIsRefusedAndLeftAlone(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// mustBeUnmarked holds that a server starts on engines as before, and that nothing
+// was put into the bucket that was empty.
+func mustBeUnmarked(t *testing.T, to transfer.Engines) {
+	t.Helper()
+	if err := transfer.Unfinished(t.Context(), to.DB); err != nil {
+		t.Error(err)
+	}
+	if list, err := to.Images.List(t.Context(), "", "", 10); err != nil || len(list) != 0 {
+		t.Errorf("%d objects were written, %v", len(list), err)
+	}
+}
+
+// TestAServerThatStartsWhileTheTargetIsMarkedIsSeen lets a server join at the
+// moment in which the marker is stored.
+func TestAServerThatStartsWhileTheTargetIsMarkedIsSeen(t *testing.T) {
+	to := larger(t)
+	err := to.DB.Write(t.Context(), func(tx *gorm.DB) error {
+		return tx.Exec(`CREATE FUNCTION join_servers() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			INSERT INTO instances (id, home, host, version, key_id, trusted_keys, stores, started_at, seen_at)
+			VALUES ('i', 'h', 'h', 'v', 'k', '', '', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP) ON CONFLICT DO NOTHING; RETURN NEW; END $$;
+			CREATE TRIGGER joining AFTER INSERT ON installation FOR EACH ROW WHEN (NEW.key = 'unfinished_transfer') EXECUTE FUNCTION join_servers()`).Error
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = restore(t, newFixture(t).write(t, filepath.Join(t.TempDir(), "o"), schema(t, to.DB)), to)
+	if err == nil || !strings.Contains(err.Error(), "1 servers serve") {
+		t.Errorf("%v", err)
+	}
+	mustBeUnmarked(t, to)
 }
 
 func TestARowThatCannotBeStoredNamesItsPlaceAndNotItsText(t *testing.T) {

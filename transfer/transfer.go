@@ -11,6 +11,7 @@ package transfer
 
 import (
 	"context"
+	"time"
 
 	"llmhist/modules/analytics"
 	"llmhist/modules/auth"
@@ -87,17 +88,21 @@ func (e Engines) holders(db *database.DB) []holder {
 	return []holder{image.NewArchive(db, e.Images.Name()), speech.NewArchive(db, e.Speech.Name())}
 }
 
-// inSQL returns the archives of what SQL keeps, over db.
-func (e Engines) inSQL(db *database.DB) []keeper {
+// inSQL returns the archives of what SQL keeps, over db. They export chats and
+// figures of the accounts that keep names.
+func (e Engines) inSQL(db *database.DB, keep func(userID int64) bool) []keeper {
 	list := []keeper{auth.NewArchive(db)}
 	for _, one := range e.holders(db) {
 		list = append(list, one)
 	}
 	if e.Documents == nil {
-		list = append(list, chat.NewArchive(db, nil), analytics.NewArchive(db, nil))
+		list = append(list, chat.NewArchive(db, nil).Within(keep, time.Time{}), analytics.NewArchive(db, nil).Within(keep, time.Time{}))
 	}
 	return list
 }
+
+// everybody keeps every account.
+func everybody(int64) bool { return true }
 
 // inDocuments returns the archives of what the document database keeps.
 func (e Engines) inDocuments() []keeper {

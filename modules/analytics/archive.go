@@ -24,10 +24,11 @@ func NewArchive(db *database.DB, documents *database.Mongo) Archive {
 	return Archive{db: db, documents: documents, keep: func(int64) bool { return true }}
 }
 
-// Within narrows what is exported to users that keep names, and events to those
-// until a moment, so that documents, of which nobody can take a snapshot, go
-// with the accounts that were exported before them. Anonymous requests and those
-// of erased accounts are always exported.
+// Within narrows what is exported to users that keep names, so that it goes with
+// the accounts that are exported, and documents, of which nobody can take a
+// snapshot, to events until a moment; the zero time is none. Anonymous requests
+// and those of erased accounts are always exported. In SQL an account that keep
+// does not name is one that was just erased, and exported as such.
 func (a Archive) Within(keep func(userID int64) bool, until time.Time) Archive {
 	a.keep, a.until = keep, until
 	return a

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -38,11 +40,15 @@ func (a Archive) exportRows(ctx context.Context, out archive.Rows) error {
 		}
 		return query
 	}, func(row eventRow) error {
-		event, err := row.archived()
+		archived, err := row.archived()
 		if err != nil {
 			return err
 		}
-		return out.Write(streamEvents, event)
+		event := Event(archived)
+		if event.UserID != nil && !a.keeps(*event.UserID) {
+			event.disown()
+		}
+		return out.Write(streamEvents, archivedEvent(event))
 	})
 }
 
@@ -57,6 +63,7 @@ func (a Archive) exportHour(ctx context.Context, out archive.Rows, hour int64) e
 	if err := a.db.Read(ctx).Table("analytics_latencies").Where("hour = ?", hour).Find(&latencies).Error; err != nil {
 		return database.Fault(err)
 	}
+	hours, latencies = a.disown(hours, latencies)
 	latencies = sorted(latencies)
 	for _, row := range sorted(hours) {
 		archived := archivedHourOf(row)
@@ -71,6 +78,33 @@ func (a Archive) exportHour(ctx context.Context, out archive.Rows, hour int64) e
 		}
 	}
 	return nil
+}
+
+// disown adds the rows of accounts that were just erased to those of ErasedUser.
+func (a Archive) disown(hours []hourRow, latencies []latencyRow) ([]hourRow, []latencyRow) {
+	owner := func(key rollupKey) rollupKey {
+		if !a.keeps(key.UserID) {
+			key.UserID = ErasedUser
+		}
+		return key
+	}
+	sums, requests := map[rollupKey]hourRow{}, map[latencyKey]int64{}
+	for _, row := range hours {
+		row.Key = owner(row.Key)
+		if there, known := sums[row.Key]; known {
+			row.Figures.Add(there.Figures)
+			row.FirstMS, row.LastMS = min(row.FirstMS, there.FirstMS), max(row.LastMS, there.LastMS)
+		}
+		sums[row.Key] = row
+	}
+	for _, row := range latencies {
+		requests[latencyKey{owner(row.Key), row.Bucket}] += row.Requests
+	}
+	latencies = latencies[:0]
+	for key, n := range requests {
+		latencies = append(latencies, latencyRow{key.rollupKey, key.bucket, n})
+	}
+	return slices.Collect(maps.Values(sums)), latencies
 }
 
 func (a Archive) insertHourRows(ctx context.Context, page []archivedHour) error {

@@ -47,6 +47,12 @@ type Event struct {
 	Estimated  bool   // tokens were counted here, not reported by the provider
 }
 
+// disown makes the event one of ErasedUser.
+func (e *Event) disown() {
+	nobody := ErasedUser
+	e.UserID, e.RequestID, e.ObjectID = &nobody, "", ""
+}
+
 // outcome is how the HTTP side of a request ended.
 type outcome struct {
 	status Status

@@ -22,7 +22,8 @@
 // after at most 200 ms. An event is in its file before the last byte of its
 // answer is sent, so that a process that is killed loses none; a power cut can
 // lose those of the last 200 ms. What the storage does not take waits, also over
-// restarts, and counts once.
+// restarts, and counts once; when its account is gone by then, it counts as
+// nobody's.
 package analytics
 
 import (
@@ -69,6 +70,10 @@ type Deps struct {
 	Logger    *slog.Logger
 	// CountUsers returns how many accounts there are.
 	CountUsers func(ctx context.Context) (int64, error)
+	// KnownUsers returns those of the ids that accounts have. Events that come late
+	// and whose account is gone are stored as those of ErasedUser. nil = all are
+	// there.
+	KnownUsers func(ctx context.Context, ids []int64) ([]int64, error)
 	Now        func() time.Time       // nil = time.Now, which also measures latencies best
 	NewID      func(time.Time) string // nil = uid.New
 }
@@ -97,7 +102,7 @@ func New(config Config, deps Deps) (*Module, error) {
 		deps.NewID = uid.New
 	}
 	recorder, err := openRecorder(outbox.Config{Dir: deps.OutboxDir, MaxBytes: config.OutboxBytes},
-		&recorder{append: deps.Repository.Append, keep: config.KeepEvents, now: deps.Now, logger: deps.Logger})
+		&recorder{append: deps.Repository.Append, known: deps.KnownUsers, keep: config.KeepEvents, now: deps.Now, logger: deps.Logger})
 	if err != nil {
 		return nil, err
 	}

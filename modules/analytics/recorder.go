@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +20,9 @@ const (
 	maxWait  = 200 * time.Millisecond
 	// appendTimeout bounds one attempt to store a batch.
 	appendTimeout = 10 * time.Second
+	// lateAfter its request arrived, an event comes too late for the erasure of its
+	// account to find it for certain: that is repeated half an hour after it.
+	lateAfter = 10 * time.Minute
 	// isolateAfter attempts that failed for another reason than the state of
 	// the storage, the events of the batch are tried one by one.
 	isolateAfter = 3
@@ -37,7 +42,8 @@ type Stats struct {
 type recorder struct {
 	outbox *outbox.Outbox
 	append func(ctx context.Context, events []Event) error
-	keep   time.Duration // for how long the storage keeps single events
+	known  func(ctx context.Context, userIDs []int64) ([]int64, error) // see Deps.KnownUsers
+	keep   time.Duration                                               // for how long the storage keeps single events
 	now    func() time.Time
 	logger *slog.Logger
 
@@ -137,11 +143,43 @@ func (r *recorder) isolate(ctx context.Context, events []Event, since time.Time)
 func (r *recorder) try(ctx context.Context, events []Event) error {
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
-	err := r.append(ctx, events)
+	err := r.disown(ctx, events)
+	if err == nil {
+		err = r.append(ctx, events)
+	}
 	if err == nil {
 		r.lastStored.Store(time.Now().UnixNano())
 	}
 	return err
+}
+
+// disown takes the person out of late events whose account is gone. They waited
+// while no storage took them, or for a server that was stopped, and nobody would
+// erase them any more.
+func (r *recorder) disown(ctx context.Context, events []Event) error {
+	before := r.now().Add(-lateAfter)
+	late := map[int64][]*Event{}
+	for i := range events {
+		if e := &events[i]; e.At.Before(before) && e.UserID != nil && *e.UserID > 0 {
+			late[*e.UserID] = append(late[*e.UserID], e)
+		}
+	}
+	if len(late) == 0 || r.known == nil {
+		return nil
+	}
+	known, err := r.known(ctx, slices.Sorted(maps.Keys(late)))
+	if err != nil {
+		return err
+	}
+	for _, id := range known {
+		delete(late, id)
+	}
+	for _, list := range late {
+		for _, e := range list {
+			e.disown()
+		}
+	}
+	return nil
 }
 
 // passing reports whether the error is about the state of the storage rather

@@ -12,6 +12,11 @@ import (
 // eraseEvents is how many events one step of DetachUser changes.
 const eraseEvents = 1000
 
+// erasing is how long one step of DetachUser or DeleteEvents may take, waiting
+// for every append included. A month of a busy account has tens of thousands of
+// rows.
+const erasing = time.Minute
+
 func (r *gormRepository) DetachUser(ctx context.Context, userID int64) error {
 	if userID <= 0 {
 		return ctx.Err() // nobody
@@ -38,7 +43,7 @@ func (r *gormRepository) detachEvents(ctx context.Context, userID int64) (change
 	if r.db.Dialect() == database.Postgres {
 		withoutObject = "metadata - 'object_id'"
 	}
-	err = r.db.Write(ctx, func(tx *gorm.DB) error {
+	err = r.db.Write(database.Allow(ctx, erasing), func(tx *gorm.DB) error {
 		if err := r.lock(tx, "pg_advisory_xact_lock"); err != nil {
 			return err
 		}
@@ -54,7 +59,7 @@ func (r *gormRepository) detachEvents(ctx context.Context, userID int64) (change
 // whether there was any. Increments that arrive meanwhile wait, and then begin
 // new rows of the account, which the next step moves.
 func (r *gormRepository) detachHours(ctx context.Context, userID int64) (moved bool, err error) {
-	err = r.db.Write(ctx, func(tx *gorm.DB) error {
+	err = r.db.Write(database.Allow(ctx, erasing), func(tx *gorm.DB) error {
 		if err := r.lock(tx, "pg_advisory_xact_lock"); err != nil {
 			return err
 		}
@@ -104,7 +109,7 @@ func detachMonth(tx *gorm.DB, userID int64, month time.Time) error {
 
 func (r *gormRepository) DeleteEvents(ctx context.Context, before time.Time, limit int) (int64, error) {
 	var deleted int64
-	err := r.db.Write(ctx, func(tx *gorm.DB) error {
+	err := r.db.Write(database.Allow(ctx, erasing), func(tx *gorm.DB) error {
 		if err := r.lock(tx, "pg_advisory_xact_lock"); err != nil {
 			return err
 		}

@@ -168,6 +168,47 @@ func TestAnErasureThatFailsIsResumed(t *testing.T) {
 	})
 }
 
+// TestAnAccountThatARestoreBroughtBackIsNotErased restores into a database that
+// knew the account as erased and was emptied by hand, or not at all.
+func TestAnAccountThatARestoreBroughtBackIsNotErased(t *testing.T) {
+	testkit.EachDatabase(t, func(t *testing.T, db *database.DB) {
+		var calls int
+		h := openHouse(t, db, func(_ *Config, d *Deps) {
+			d.OnUserDeleted = func(context.Context, int64) error { calls++; return nil }
+		})
+		erased := func() []int64 {
+			ids, err := h.service.deletions.ListErased(t.Context(), h.clock.Now().Add(time.Hour), 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ids
+		}
+		for _, clear := range []bool{false, true} {
+			ann, before := h.member("ann@example.org"), calls
+			user, err := h.service.users.FindUser(t.Context(), ann.id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.want(204, "", "DELETE", "/users/me", ann.access, map[string]string{"password": goodPassword})
+			if clear {
+				if err := NewArchive(db).Clear(t.Context()); err != nil || len(erased()) != 0 {
+					t.Errorf("a cleared database knows %v as erased, %v", erased(), err)
+				}
+			}
+			if err := NewArchive(db).insertUsers(t.Context(), []archivedUser{archivedUserOf(user)}); err != nil {
+				t.Fatal(err)
+			}
+			h.clock.Advance(eraseAgain + time.Second)
+			if err := h.Sweep(t.Context()); err != nil || calls != before+1 || len(erased()) != 0 {
+				t.Errorf("cleared %v: erased %d times, %v left, %v", clear, calls-before, erased(), err)
+			}
+			if err := NewArchive(db).Clear(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestAPIKeys(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, db *database.DB) {
 		h := openHouse(t, db)

@@ -25,6 +25,7 @@ const (
 	streamSessions = "auth.sessions"
 	streamKeys     = "auth.api_keys"
 	streamQuotas   = "auth.quota_usage"
+	streamErased   = "auth.erased_users"
 )
 
 // importPage is how many rows are imported at once.
@@ -32,7 +33,7 @@ const importPage = 200
 
 // Streams names what there is, in the order of import.
 func (a Archive) Streams() []string {
-	return []string{streamUsers, streamSequence, streamSessions, streamKeys, streamQuotas}
+	return []string{streamUsers, streamSequence, streamSessions, streamKeys, streamQuotas, streamErased}
 }
 
 // Import stores the rows of a stream where there are none.
@@ -48,6 +49,8 @@ func (a Archive) Import(ctx context.Context, stream string, lines *archive.Lines
 		return archive.Pages(lines, importPage, func(page []archivedKey) error { return a.insertKeys(ctx, page) })
 	case streamQuotas:
 		return archive.Pages(lines, importPage, func(page []archivedQuota) error { return a.insertQuotas(ctx, page) })
+	case streamErased:
+		return archive.Pages(lines, importPage, func(page []archivedErased) error { return a.insertErased(ctx, page) })
 	}
 	return fmt.Errorf("auth has no stream %s", stream)
 }
@@ -140,4 +143,12 @@ type archivedQuota struct {
 	Day     string `json:"day"`
 	Service string `json:"service"`
 	Used    int64  `json:"used"`
+}
+
+// archivedErased is a line of auth.erased_users, ordered by user: an account that
+// is gone and of which something may be in what is archived, so that it is to be
+// erased once more where that is restored.
+type archivedErased struct {
+	UserID   int64     `json:"user_id"`
+	ErasedAt time.Time `json:"erased_at"`
 }

@@ -12,7 +12,7 @@ import (
 // Export writes every row.
 func (a Archive) Export(ctx context.Context, out archive.Rows) error {
 	for _, export := range []func(context.Context, archive.Rows) error{
-		a.exportUsers, a.exportSequence, a.exportSessions, a.exportKeys, a.exportQuotas,
+		a.exportUsers, a.exportSequence, a.exportSessions, a.exportKeys, a.exportQuotas, a.exportErased,
 	} {
 		if err := export(ctx, out); err != nil {
 			return err
@@ -75,6 +75,18 @@ func (a Archive) exportQuotas(ctx context.Context, out archive.Rows) error {
 	}, func(row quotaRow) error { return out.Write(streamQuotas, archivedQuota(row)) })
 }
 
+func (a Archive) exportErased(ctx context.Context, out archive.Rows) error {
+	return database.EachRow(func(after *erasedRow) *gorm.DB {
+		query := a.db.Read(ctx).Order("user_id")
+		if after != nil {
+			query = query.Where("user_id > ?", after.UserID)
+		}
+		return query
+	}, func(row erasedRow) error {
+		return out.Write(streamErased, archivedErased{row.UserID, row.ErasedAt.UTC()})
+	})
+}
+
 func (a Archive) insertUsers(ctx context.Context, page []archivedUser) error {
 	rows := make([]userRow, len(page))
 	for i, user := range page {
@@ -119,6 +131,14 @@ func (a Archive) insertQuotas(ctx context.Context, page []archivedQuota) error {
 	return database.InsertRows(ctx, a.db, rows)
 }
 
+func (a Archive) insertErased(ctx context.Context, page []archivedErased) error {
+	rows := make([]erasedRow, len(page))
+	for i, erased := range page {
+		rows[i] = erasedRow(erased)
+	}
+	return database.InsertRows(ctx, a.db, rows)
+}
+
 // Count returns how many accounts there are.
 func (a Archive) Count(ctx context.Context) (int64, error) {
 	return database.CountRows(ctx, a.db, "users")
@@ -126,7 +146,7 @@ func (a Archive) Count(ctx context.Context) (int64, error) {
 
 // Clear removes every row.
 func (a Archive) Clear(ctx context.Context) error {
-	return database.DeleteAllRows(ctx, a.db, "quota_usage", "api_keys", "sessions", "users")
+	return database.DeleteAllRows(ctx, a.db, "quota_usage", "api_keys", "sessions", "users", "erased_users")
 }
 
 // UserIDs returns the ids of all accounts in ascending order.

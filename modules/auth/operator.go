@@ -98,6 +98,12 @@ func (m *Module) CountUsers(ctx context.Context) (UserCounts, error) {
 	return m.service.users.CountUsers(ctx)
 }
 
+// ListKnownUsers returns those of the ids that accounts have. An id that is not
+// among them is one of an account that is gone for good.
+func (m *Module) ListKnownUsers(ctx context.Context, ids []int64) ([]int64, error) {
+	return m.service.users.ListKnownUsers(ctx, ids)
+}
+
 // ChargeQuota counts one request against the caller's quota; see the service.
 func (m *Module) ChargeQuota(ctx context.Context, caller identity.Identity, service string) error {
 	return m.service.ChargeQuota(ctx, caller, service)
@@ -158,7 +164,8 @@ func (s *service) resumeDeletions(ctx context.Context, before time.Time) error {
 	return errors.Join(failed...)
 }
 
-// eraseLate erases what was stored for accounts after they were erased.
+// eraseLate erases what was stored for accounts after they were erased. One that
+// is there, because a backup was restored into its database, is left alone.
 func (s *service) eraseLate(ctx context.Context, before time.Time) error {
 	ids, err := s.deletions.ListErased(ctx, before, sweepBatches)
 	if err != nil {
@@ -166,7 +173,10 @@ func (s *service) eraseLate(ctx context.Context, before time.Time) error {
 	}
 	var failed []error
 	for _, id := range ids {
-		err := s.onUserDeleted(ctx, id)
+		_, err := s.users.FindUser(ctx, id)
+		if fault.Is(err, fault.NotFound) {
+			err = s.onUserDeleted(ctx, id)
+		}
 		if err == nil {
 			err = s.deletions.ForgetErased(ctx, id)
 		}

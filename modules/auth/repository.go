@@ -38,6 +38,9 @@ type UserRepository interface {
 	ReplacePassword(ctx context.Context, change PasswordChange) error
 	// CountUsers returns the sizes of the installation.
 	CountUsers(ctx context.Context) (UserCounts, error)
+	// ListKnownUsers returns those of the ids that accounts have, in ascending
+	// order.
+	ListKnownUsers(ctx context.Context, ids []int64) ([]int64, error)
 }
 
 // PasswordChange is one replacement of a password hash.

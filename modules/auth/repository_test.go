@@ -307,11 +307,19 @@ func TestDeletionTakesEverythingOfOneAccount(t *testing.T) {
 		if ids, err := s.ListDeletions(ctx, noon.Add(time.Millisecond), 5); err != nil || len(ids) != 1 || ids[0] != ann.ID {
 			t.Errorf("got %v %v", ids, err)
 		}
+		known := func(want ...int64) {
+			t.Helper()
+			if ids, err := s.ListKnownUsers(ctx, []int64{eve.ID + 1, eve.ID, ann.ID}); err != nil || !slices.Equal(ids, want) {
+				t.Errorf("known: %v %v", ids, err)
+			}
+		}
+		known(ann.ID, eve.ID)
 		for _, at := range []time.Time{noon, noon.Add(time.Hour)} { // the second finds nothing any more
 			if err := s.DeleteUser(ctx, ann.ID, at); err != nil {
 				t.Fatal(err)
 			}
 		}
+		known(eve.ID)
 		erased := func(before time.Time, want ...int64) {
 			t.Helper()
 			if ids, err := s.ListErased(ctx, before, 5); err != nil || !slices.Equal(ids, want) {

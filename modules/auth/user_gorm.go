@@ -132,6 +132,12 @@ func (r sqlUsers) CountUsers(ctx context.Context) (UserCounts, error) {
 	return counts, nil
 }
 
+func (r sqlUsers) ListKnownUsers(ctx context.Context, ids []int64) ([]int64, error) {
+	known := []int64{}
+	err := r.db.Read(ctx).Model(&userRow{}).Where("id IN ?", ids).Order("id").Pluck("id", &known).Error
+	return known, database.Fault(err)
+}
+
 func (r sqlUsers) BeginUserDeletion(ctx context.Context, id int64, at time.Time) error {
 	err := r.db.Write(ctx, func(tx *gorm.DB) error {
 		admins, err := lockAdmins(tx)

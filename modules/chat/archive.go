@@ -24,9 +24,9 @@ func NewArchive(db *database.DB, documents *database.Mongo) Archive {
 	return Archive{db: db, documents: documents, keep: func(int64) bool { return true }}
 }
 
-// Within narrows what is exported to users that keep names and to what was begun
-// until a moment, so that documents, of which nobody can take a snapshot, go
-// with the accounts that were exported before them.
+// Within narrows what is exported to users that keep names, so that it goes with
+// the accounts that are exported, and documents, of which nobody can take a
+// snapshot, to what was begun until a moment; the zero time is none.
 func (a Archive) Within(keep func(userID int64) bool, until time.Time) Archive {
 	a.keep, a.until = keep, until
 	return a

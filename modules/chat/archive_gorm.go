@@ -17,6 +17,9 @@ func (a Archive) exportRows(ctx context.Context, out archive.Rows) error {
 		}
 		return query
 	}, func(row sessionRow) error {
+		if !a.keep(row.UserID) {
+			return nil
+		}
 		row.CreatedAt, row.UpdatedAt = row.CreatedAt.UTC(), row.UpdatedAt.UTC()
 		return out.Write(streamSessions, archivedSession(row))
 	})
@@ -29,7 +32,12 @@ func (a Archive) exportRows(ctx context.Context, out archive.Rows) error {
 			query = query.Where("(session_id, position) > (?, ?)", after.SessionID, after.Position)
 		}
 		return query
-	}, func(row messageRow) error { return out.Write(streamMessages, archivedMessageOf(row.message())) })
+	}, func(row messageRow) error {
+		if !a.keep(row.UserID) {
+			return nil
+		}
+		return out.Write(streamMessages, archivedMessageOf(row.message()))
+	})
 }
 
 func (a Archive) insertSessionRows(ctx context.Context, page []archivedSession) error {

@@ -100,7 +100,7 @@ func timedOut(err error) bool { return errors.Is(err, context.DeadlineExceeded) 
 func lostConnection(err error) bool {
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) {
-		return answer.Code[:2] == "57" && answer.Code != "57014" // the server stops or starts
+		return ofClass(answer, "57") && answer.Code != "57014" // the server stops or starts
 	}
 	return !ended(err) && unreachable(err) && !errors.Is(err, sql.ErrConnDone)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	gosqlite "github.com/glebarez/go-sqlite"
@@ -100,14 +101,19 @@ func unreachable(err error) bool {
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		class := pg.Code[:2]
-		return class == "08" || class == "40" || class == "53" || class == "57" // connection, conflict of transactions, resources, operator intervention
+		return ofClass(pg, "08", "40", "53", "57") // connection, conflict of transactions, resources, operator intervention
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
 	var garbage *pgproto3.ExceededMaxBodyLenErr
 	return errors.As(err, &connect) || errors.As(err, &network) || errors.As(err, &garbage) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err) // the server closed the connection, now or before
+}
+
+// ofClass reports whether a server's answer has a code of one of the classes,
+// which are its first two characters. What is no PostgreSQL server may send none.
+func ofClass(answer *pgconn.PgError, classes ...string) bool {
+	return slices.ContainsFunc(classes, func(class string) bool { return strings.HasPrefix(answer.Code, class) })
 }
 
 // redactDSN returns the error text without any secret of the DSN in it.

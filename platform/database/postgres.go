@@ -23,6 +23,10 @@ const (
 	// postgresPool is the most connections. Further work waits for one, as long
 	// as patience allows.
 	postgresPool = 16
+	// postgresUnanswered is how long what was sent may stay unacknowledged, where
+	// the system can bound that. A connection whose other end is gone without a
+	// word would otherwise keep whoever has no deadline for a quarter of an hour.
+	postgresUnanswered = 10 * time.Second
 	// postgresMessage bounds one message of the server, such as a row. What is
 	// no PostgreSQL server may announce gigabytes.
 	postgresMessage = 64 << 20
@@ -39,7 +43,7 @@ func OpenPostgres(ctx context.Context, dsn string, logger *slog.Logger) (*DB, er
 	if err != nil {
 		return nil, refused(err)
 	}
-	settings.DialFunc = (&net.Dialer{Timeout: postgresConnect, KeepAliveConfig: net.KeepAliveConfig{
+	settings.DialFunc = (&net.Dialer{Timeout: postgresConnect, Control: boundUnanswered, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3,
 	}}).DialContext
 	settings.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -134,6 +135,25 @@ func Open(config Config, deliver Deliver, logger *slog.Logger) (*Outbox, error) 
 	o.stopped.Go(o.runDelivery)
 	o.stopped.Go(o.runSync)
 	return o, nil
+}
+
+// Waiting returns how many records wait in the files of dir, which need not be
+// there, and since when the oldest does. A process may be at work on them.
+func Waiting(dir string) (records int, since time.Time, err error) {
+	found, err := findSegments(dir)
+	if errors.Is(err, fs.ErrNotExist) { // or its process is delivering
+		return 0, time.Time{}, nil
+	}
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("outbox %s cannot be read: %w", dir, reason(err))
+	}
+	for _, s := range found {
+		records += s.records
+		if s.records > 0 && since.IsZero() {
+			since = s.began
+		}
+	}
+	return records, since, nil
 }
 
 // Add takes a record. When it returns nil, the record is in a file, or in memory

@@ -166,10 +166,18 @@ func TestAddedRecordsSurviveAKill(t *testing.T) {
 			t.Errorf("%s has mode %v, %v", file, info.Mode(), err)
 		}
 	}
+	if n, since, err := Waiting(dir); n != 2*batchSize+7 || time.Since(since) > time.Minute || err != nil {
+		t.Errorf("%d records wait since %s, %v", n, since, err)
+	}
 	r := &receiver{}
 	o = open(t, dir, r)
 	flush(t, o)
 	checkOnce(t, r, 2*batchSize+7)
+	for _, empty := range []string{dir, filepath.Join(dir, "missing")} {
+		if n, since, err := Waiting(empty); n != 0 || !since.IsZero() || err != nil {
+			t.Errorf("%d records wait since %s in %s, %v", n, since, empty, err)
+		}
+	}
 	for _, batch := range r.batches {
 		if !batch.Again {
 			t.Error("a batch of an earlier process does not say so")
