@@ -21,6 +21,7 @@ import (
 	"llmhist/platform/blob"
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
+	"llmhist/platform/idempotency"
 	"llmhist/platform/identity"
 	"llmhist/platform/instance"
 	"llmhist/platform/jobs"
@@ -54,6 +55,8 @@ type App struct {
 	analytics *analytics.Module
 	instance  *instance.Instance
 	jobs      *jobs.Runner
+
+	idempotency *idempotency.Guard
 
 	operations *operations.Module
 	handler    http.Handler
@@ -138,6 +141,9 @@ func (a *App) openModules(ctx context.Context) (err error) {
 		return err
 	}
 	a.onClose(func(context.Context) error { a.chat.Close(); return nil })
+	a.idempotency = &idempotency.Guard{
+		Store: idempotency.NewStore(a.db), Logger: a.logger, Now: uid.Now, Instance: a.instance.ID(), Living: a.instance.Living,
+	}
 	a.jobs, err = jobs.New(a.db, a.logger, a.background())
 	return err
 }
@@ -160,6 +166,7 @@ func (a *App) openFrontDoor(context.Context) error {
 		web.Identify(a.auth.Authenticate),
 		web.BodyLimit(),
 		web.RequireAccess(),
+		a.idempotency.Middleware(),
 		ratelimit.Middleware(a.limiter, a.config.Rules(), a.logger),
 		web.Guard(a.chargeQuota),
 	)
@@ -275,7 +282,7 @@ func openAuth(ctx context.Context, cfg config.Config, deps auth.Deps) (*auth.Mod
 // after it failed half-way.
 func (a *App) eraseUser(ctx context.Context, userID int64) error {
 	for _, erase := range []func(context.Context, int64) error{
-		a.image.EraseUser, a.speech.EraseUser, a.chat.EraseUser, a.analytics.EraseUser,
+		a.image.EraseUser, a.speech.EraseUser, a.chat.EraseUser, a.analytics.EraseUser, a.idempotency.Store.EraseUser,
 	} {
 		if err := erase(ctx, userID); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"llmhist/platform/jobs"
+	"llmhist/platform/uid"
 )
 
 // reconcile finishes or fails what a crash interrupted, of this server's earlier
@@ -47,6 +48,7 @@ func (a *App) background() []jobs.Job {
 	return []jobs.Job{
 		{Name: "reconcile", Every: time.Minute, Timeout: 50 * time.Second, Run: a.reconcile},
 		{Name: "accounts", Every: 5 * time.Minute, Timeout: 4 * time.Minute, Run: a.auth.Sweep},
+		{Name: "idempotency", Every: 10 * time.Minute, Timeout: time.Minute, Run: func(ctx context.Context) error { return a.idempotency.Store.Prune(ctx, uid.Now()) }},
 		{Name: "events", Every: 5 * time.Minute, Timeout: 4 * time.Minute, Run: a.pruneEvents},
 	}
 }

@@ -26,6 +26,7 @@ var notArchived = map[string]string{
 	"analytics_sums":     sumsOfHours,
 	"analytics_ranks":    sumsOfHours,
 	"analytics_accounts": sumsOfHours,
+	"idempotency_keys":   "answers that are remembered for a day, to who repeats a request at the server that gave them",
 	"instances":          "the processes that serve now, none of which serves what is restored",
 	"river_migration":    "the migrations make it",
 	"river_job":          "background work is begun anew",

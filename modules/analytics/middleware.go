@@ -89,7 +89,11 @@ func (o *observation) settle(answered bool) {
 }
 
 func (o *observation) settleAs(end outcome) {
-	o.once.Do(func() { o.module.recorder.add(o.event(end)) })
+	o.once.Do(func() {
+		if !o.record.Omitted() {
+			o.module.recorder.add(o.event(end))
+		}
+	})
 }
 
 func (o *observation) event(end outcome) *Event {

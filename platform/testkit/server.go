@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/labstack/echo/v4"
+
 	"llmhist/platform/identity"
 	"llmhist/platform/web"
 )
@@ -21,12 +23,14 @@ type Server struct {
 	t testing.TB
 }
 
-// Serve starts a server for the routes that mount adds.
-func Serve(t testing.TB, mount func(router *web.Router)) *Server {
+// Serve starts a server for the routes that mount adds, with further middleware
+// next to them.
+func Serve(t testing.TB, mount func(router *web.Router), inside ...echo.MiddlewareFunc) *Server {
 	t.Helper()
 	e := web.NewEcho(Logger(), nil)
 	router := web.NewRouter(e)
 	e.Use(web.RequestID(), web.Recover(), web.BodyLimit(), web.Identify(authenticateByHeader), web.RequireAccess())
+	e.Use(inside...)
 	mount(router)
 	server := httptest.NewServer(e)
 	t.Cleanup(server.Close)

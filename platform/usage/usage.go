@@ -29,6 +29,7 @@ type Figures struct {
 type Record struct {
 	mu         sync.Mutex
 	figures    Figures
+	omitted    bool
 	onComplete func()
 }
 
@@ -50,6 +51,23 @@ func Update(ctx context.Context, fill func(*Figures)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fill(&r.figures)
+}
+
+// Omit says that the current request consumed nothing and is not to be accounted
+// for: its answer was given before.
+func Omit(ctx context.Context) {
+	if r, ok := ctx.Value(key{}).(*Record); ok {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.omitted = true
+	}
+}
+
+// Omitted reports whether the request is not to be accounted for.
+func (r *Record) Omitted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.omitted
 }
 
 // OnComplete sets what Complete calls. Set it before the request is served.

@@ -110,7 +110,7 @@ func pathParam(c echo.Context, name string) string {
 func (b *binder) bindBody(r *http.Request, target reflect.Value, fields *fault.Fields) error {
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
-		return readFault(err)
+		return ReadFault(err)
 	}
 	if b.bodyOptional && len(bytes.TrimSpace(data)) == 0 {
 		return nil
@@ -153,7 +153,7 @@ func checkSaysJSON(r *http.Request, data []byte) error {
 func readObject(r *http.Request) ([]byte, error) {
 	data, err := readBody(r)
 	if err != nil {
-		return nil, readFault(err)
+		return nil, ReadFault(err)
 	}
 	if err := checkSaysJSON(r, data); err != nil {
 		return nil, err
@@ -284,8 +284,8 @@ func typeName(t reflect.Type) string {
 	}
 }
 
-// readFault names why a request body could not be read.
-func readFault(err error) error {
+// ReadFault names why a request body could not be read.
+func ReadFault(err error) error {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return fault.New(fault.TooLarge, "body_too_large",

@@ -22,7 +22,7 @@ func BodyLimit() echo.MiddlewareFunc {
 			}
 			r := c.Request()
 			if r.ContentLength > limit {
-				return readFault(&http.MaxBytesError{Limit: limit})
+				return ReadFault(&http.MaxBytesError{Limit: limit})
 			}
 			if r.Body != nil && r.Body != http.NoBody {
 				r.Body = http.MaxBytesReader(c.Response().Writer, r.Body, limit) // net/http's own writer then ends the connection
