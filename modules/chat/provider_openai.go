@@ -37,7 +37,7 @@ func newOpenAI(u Upstream) *openAI {
 	return &openAI{
 		name: u.Name, models: u.models(), headers: headers,
 		base:   strings.TrimRight(u.BaseURL, "/"),
-		client: outbound.New(u.Name, u.Timeouts.limits()),
+		client: outbound.New(u.Name, u.limits()),
 	}
 }
 

@@ -35,7 +35,7 @@ func newCaller(upstream Upstream) *caller {
 	if limits.Total <= 0 {
 		limits.Total = usualTotal
 	}
-	return &caller{upstream: upstream, client: outbound.New(upstream.Name, limits), calls: make(gate, maxCalls)}
+	return &caller{upstream: upstream, client: outbound.New(upstream.Name, limits), calls: make(gate, max(maxCalls, limits.Concurrency))}
 }
 
 func (c *caller) postJSON(ctx context.Context, address string, body any) (*http.Response, error) {

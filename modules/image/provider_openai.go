@@ -14,7 +14,9 @@ import (
 	"llmhist/platform/outbound"
 )
 
-// maxCalls is how many calls to one provider are open at a time; others wait.
+// maxCalls is how many pictures are asked of one provider at a time, or as many
+// as its limits allow when that is more; others wait. It bounds the memory that
+// pictures take until they are converted.
 const maxCalls = 64
 
 // openAI speaks the images protocol of OpenAI and the servers that follow it.
