@@ -47,6 +47,9 @@ func (p *openAI) Models() []string { return p.models }
 // Close ends idle connections.
 func (p *openAI) Close() { p.client.Close() }
 
+// Upstream returns how calls to the service go.
+func (p *openAI) Upstream() outbound.Status { return p.client.Status() }
+
 // Destination returns the host that prompts are sent to.
 func (p *openAI) Destination() string {
 	address, err := url.Parse(p.base)

@@ -41,6 +41,8 @@ func (o *openAI) generate(ctx context.Context, task Task) (Output, error) {
 	return o.api.generate(ctx, task, nil)
 }
 
+func (o *openAI) upstreamStatus() outbound.Status { return o.api.caller.client.Status() }
+
 func (o *openAI) close() { o.api.close() }
 
 func (u Upstream) modelList(description string, seeds bool) []Model {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"llmhist/platform/fault"
+	"llmhist/platform/outbound"
 )
 
 // maxPathPrompt is the longest escaped prompt that is sent as a path; a longer
@@ -39,6 +40,8 @@ func (p *pollinations) status() ProviderStatus {
 func (p *pollinations) models() []Model {
 	return p.upstream.modelList("Made by Pollinations at "+hostOf(p.base)+".", true)
 }
+
+func (p *pollinations) upstreamStatus() outbound.Status { return p.api.caller.client.Status() }
 
 func (p *pollinations) close() { p.api.close() }
 

@@ -249,6 +249,8 @@ func (g *gtts) blockFault(cause error) error {
 	return f.With("provider", gttsName)
 }
 
+func (g *gtts) upstreamStatus() outbound.Status { return g.client.Status() }
+
 func (g *gtts) close(context.Context) error {
 	g.client.Close()
 	return nil

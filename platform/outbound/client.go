@@ -19,6 +19,7 @@ import (
 	"github.com/failsafe-go/failsafe-go"
 
 	"llmhist/platform/fault"
+	"llmhist/platform/usage"
 )
 
 // Client calls one provider.
@@ -90,7 +91,8 @@ func sameHostOnly(next *http.Request, via []*http.Request) error {
 // A failure that may pass is repeated as Policy says, if the request can be sent
 // again (see http.Request.GetBody): a connection refused or dropped before
 // headers came, and the statuses 408, 429, 500, 502, 503 and 504, except where
-// credit is what lacks. A fault after several attempts has their number as
+// credit is what lacks. How often that was is added to the request's
+// usage.Figures. A fault after several attempts has their number as
 // "attempts". Not asked at all are a provider that as many ask as may (code
 // provider_busy) and one that failed repeatedly (provider_resting); both faults
 // are Unavailable and say when to ask again.
@@ -129,6 +131,9 @@ func (c *Client) askOrRest(ctx context.Context, request *http.Request) (*http.Re
 		return nil, c.restingFault()
 	}
 	response, attempts, err := c.repeatedly(ctx, request, !probe)
+	if attempts > 1 {
+		usage.Update(ctx, func(f *usage.Figures) { f.Retries += int64(attempts - 1) })
+	}
 	c.breaker.settle(probe, outcomeOf(err))
 	return response, withAttempts(err, attempts)
 }

@@ -24,7 +24,7 @@ type queue struct {
 
 func newQueue(p Policy) *queue {
 	return &queue{
-		places: bulkhead.New[any](uint(p.Concurrency)), //nolint:gosec // withDefaults made it positive
+		places: bulkhead.New[any](uint(p.Concurrency)), // withDefaults made it positive
 		wait:   p.QueueWait, length: int64(p.QueueLength),
 	}
 }
