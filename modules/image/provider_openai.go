@@ -14,11 +14,6 @@ import (
 	"llmhist/platform/outbound"
 )
 
-// maxCalls is how many pictures are asked of one provider at a time, or as many
-// as its limits allow when that is more; others wait. It bounds the memory that
-// pictures take until they are converted.
-const maxCalls = 64
-
 // openAI speaks the images protocol of OpenAI and the servers that follow it.
 type openAI struct {
 	upstream Upstream
@@ -106,10 +101,11 @@ type imagesAnswer struct {
 
 // generate makes one picture; seed nil sends none.
 func (a *imagesAPI) generate(ctx context.Context, task Task, seed *int64) (Output, error) {
-	if err := a.caller.calls.enter(ctx); err != nil {
+	ctx, release, err := a.caller.client.Hold(ctx)
+	if err != nil {
 		return Output{}, err
 	}
-	defer a.caller.calls.leave()
+	defer release()
 	prompt := promptInWords(task)
 	answer, err := a.ask(ctx, imagesRequest{Model: task.Model, Prompt: prompt, N: 1, Size: task.Size.String(), Seed: seed})
 	if err != nil {

@@ -53,10 +53,11 @@ func (p *pollinations) generate(ctx context.Context, task Task) (Output, error) 
 		output, err := p.api.generate(ctx, task, &seed)
 		return output, p.keyless(err)
 	}
-	if err := p.api.caller.calls.enter(ctx); err != nil {
+	ctx, release, err := p.api.caller.client.Hold(ctx)
+	if err != nil {
 		return Output{}, err
 	}
-	defer p.api.caller.calls.leave()
+	defer release()
 	query := url.Values{
 		"model": {task.Model}, "seed": {strconv.FormatInt(seed, 10)},
 		"width": {strconv.Itoa(task.Size.Width)}, "height": {strconv.Itoa(task.Size.Height)},

@@ -328,7 +328,7 @@ func TestEveryCallGivesItsPlaceBack(t *testing.T) {
 			case *pollinations:
 				api = p.api
 			}
-			if taken := len(api.caller.calls) + len(api.cores); taken != 0 {
+			if taken := int(api.caller.client.Status().InFlight) + len(api.cores); taken != 0 {
 				t.Errorf("%d by %s: %d places are still taken", status, kind, taken)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"llmhist/platform/fault"
 )
 
-var once = Limits{FirstByte: 30 * time.Millisecond, Policy: Policy{Retries: -1}}
+var once = Limits{Policy: Policy{Retries: -1}}
 
 // slow is a tempo in which nothing happens by itself.
 var slow = tempo{backoff: time.Millisecond, rest: time.Hour}
@@ -74,8 +74,8 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			limits := once
-			if !test.rests {
-				limits.FirstByte = time.Minute
+			if name == "no answer in time" {
+				limits.FirstByte = 20 * time.Millisecond
 			}
 			f := newFake(t, limits, slow)
 			f.answers(test.answer)
@@ -153,9 +153,10 @@ func TestOneCallAloneFindsOutWhetherItWorksAgain(t *testing.T) {
 }
 
 func TestAProbeThatFailsIsNotRepeated(t *testing.T) {
-	f := newFake(t, Limits{}, quick)
+	pace := tempo{backoff: time.Millisecond, rest: 200 * time.Millisecond} // the next call comes within the rest
+	f := newFake(t, Limits{}, pace)
 	f.fail(breakerCalls)
-	time.Sleep(quick.rest + 5*time.Millisecond)
+	time.Sleep(pace.rest + 5*time.Millisecond)
 	f.asked.Store(0)
 	if err := f.call(t.Context()); fault.CodeOf(err) != "provider_unavailable" || f.asked.Load() != 1 {
 		t.Errorf("asked %d times: %v", f.asked.Load(), err)

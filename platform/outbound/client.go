@@ -104,14 +104,12 @@ func (c *Client) Do(ctx context.Context, request *http.Request) (*http.Response,
 
 // enterAndAsk holds a place from the call to the end of the response's body.
 func (c *Client) enterAndAsk(ctx context.Context, request *http.Request) (*http.Response, error) {
-	if c.breaker.rests() { // known before a place is
-		return nil, c.restingFault()
-	}
-	if err := c.queue.enter(ctx); err != nil {
-		return nil, c.queueFault(err)
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, c.limits.Total, errTotal)
-	release := sync.OnceFunc(func() { cancel(); c.queue.leave() })
+	release := sync.OnceFunc(func() { cancel(); leave() })
 	response, err := c.askOrRest(bounded, request)
 	if err != nil {
 		release()
@@ -119,6 +117,20 @@ func (c *Client) enterAndAsk(ctx context.Context, request *http.Request) (*http.
 	}
 	response.Body = &placedBody{response.Body, release}
 	return response, nil
+}
+
+// enter takes a place, unless the context holds one already.
+func (c *Client) enter(ctx context.Context) (leave func(), err error) {
+	if c.breaker.rests() { // nobody has to wait to hear that
+		return nil, c.restingFault()
+	}
+	if c.holds(ctx) {
+		return func() {}, nil
+	}
+	if err := c.queue.enter(ctx); err != nil {
+		return nil, c.queueFault(err)
+	}
+	return c.queue.leave, nil
 }
 
 // errTotal is why a call ends that took longer than Limits.Total.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,23 @@ func (q *queue) leave() {
 	q.inside.Add(-1)
 	q.places.ReleasePermit()
 }
+
+// Hold takes a place for work that makes several calls or goes on after the last
+// one. Calls of this client with the context it returns take none of their own.
+// release gives the place back; its faults are those of Do.
+func (c *Client) Hold(ctx context.Context) (holding context.Context, release func(), err error) {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		c.statistics.calls[outcomeOf(err)].Add(1)
+		return nil, nil, err
+	}
+	return context.WithValue(ctx, placeOf{c}, true), sync.OnceFunc(leave), nil
+}
+
+// placeOf is the key of a context that holds a place of a client.
+type placeOf struct{ *Client }
+
+func (c *Client) holds(ctx context.Context) bool { return ctx.Value(placeOf{c}) != nil }
 
 // busyRetryAfter is when a caller that found no place may ask again.
 const busyRetryAfter = time.Second

@@ -125,3 +125,37 @@ func TestEveryFailureGivesItsPlaceBack(t *testing.T) {
 		}
 	}
 }
+
+func TestCallsOfOnePieceOfWorkTakeOnePlace(t *testing.T) {
+	f := newFake(t, Limits{Policy: Policy{Concurrency: 1, QueueWait: -1}}, quick)
+	other := newFake(t, Limits{}, quick)
+	holding, release, err := f.client.Hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := f.call(holding); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := other.call(holding); err != nil || other.client.Status().InFlight != 0 {
+		t.Errorf("another client: %v", err)
+	}
+	if got := f.client.Status(); got.InFlight != 1 {
+		t.Errorf("between the calls %+v", got)
+	}
+	if err := f.call(t.Context()); fault.CodeOf(err) != "provider_busy" {
+		t.Errorf("another call: %v", err)
+	}
+	if _, _, err := f.client.Hold(t.Context()); fault.CodeOf(err) != "provider_busy" {
+		t.Errorf("other work: %v", err)
+	}
+	release()
+	release()
+	if err := f.call(t.Context()); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+	if got := f.client.Status(); got.InFlight != 0 || got.Calls[Busy] != 2 {
+		t.Errorf("in the end %+v", got)
+	}
+}

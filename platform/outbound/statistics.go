@@ -33,7 +33,7 @@ type Status struct {
 	Provider string
 	Calls    map[Outcome]int64 // every outcome, also those that never came
 	Retries  int64             // attempts beyond the first of a call
-	InFlight int64             // calls whose body is not closed yet
+	InFlight int64             // places that are taken: calls whose body is not closed yet, and by Hold
 	Waiting  int64             // calls that wait for a place
 	Resting  bool              // the provider failed repeatedly; at most one call is let through to try it
 	RestsFor time.Duration     // until it is tried again; 0 when it is being tried, or the next call tries it
