@@ -158,8 +158,10 @@ func TestAProbeThatFailsIsNotRepeated(t *testing.T) {
 	f.fail(breakerCalls)
 	time.Sleep(pace.rest + 5*time.Millisecond)
 	f.asked.Store(0)
-	if err := f.call(t.Context()); fault.CodeOf(err) != "provider_unavailable" || f.asked.Load() != 1 {
-		t.Errorf("asked %d times: %v", f.asked.Load(), err)
+	f.answers(status(503, "Retry-After", "9"))
+	start := time.Now()
+	if err := f.call(t.Context()); fault.CodeOf(err) != "provider_unavailable" || f.asked.Load() != 1 || time.Since(start) > 5*time.Second {
+		t.Errorf("asked %d times in %s: %v", f.asked.Load(), time.Since(start), err)
 	}
 	if err := f.call(t.Context()); fault.CodeOf(err) != "provider_resting" {
 		t.Errorf("after it: %v", err)
