@@ -161,6 +161,7 @@ func (a *App) openFrontDoor(context.Context) error {
 		web.SecurityHeaders(strings.HasPrefix(a.config.Public.URL, "https://")),
 		web.CORS(a.config.CORS.Origins),
 		a.analytics.Record(),
+		web.TellRetries(),
 		web.Recover(),
 		web.Timeout(),
 		web.Identify(a.auth.Authenticate),
@@ -180,6 +181,7 @@ func (a *App) openFrontDoor(context.Context) error {
 	a.operations = operations.New(version, a.config.Metrics.Token, metrics, a.logCheck,
 		a.checks()...,
 	)
+	a.operations.Inform(a.restingProviders)
 	a.operations.Mount(router)
 	mountPages(router)
 	a.handler, a.router = e, router
@@ -311,6 +313,7 @@ func (a *App) chargeImage(ctx context.Context) error {
 func (a *App) newMetrics() *operations.Metrics {
 	metrics := operations.NewMetrics()
 	a.measureEvents(metrics)
+	measureUpstreams(metrics, a.upstreams)
 	if a.redis != nil {
 		a.redis.measure(metrics)
 	}

@@ -62,6 +62,11 @@ var importRules = []importRule{
 		reason:    "periodic work is given to jobs.Runner",
 	},
 	{
+		files:     allBut(under("platform/outbound/")),
+		forbidden: imports("github.com/failsafe-go/"),
+		reason:    "retries, breakers and queues before providers are outbound.Client's",
+	},
+	{
 		files:     allBut(under("config/")),
 		forbidden: imports("github.com/spf13/viper"),
 		reason:    "config is the only reader of settings",
@@ -147,6 +152,7 @@ func TestImportRulesBite(t *testing.T) {
 		{"modules/image/service.go", "github.com/minio/minio-go/v7"},
 		{"modules/auth/service.go", "github.com/redis/go-redis/v9"},
 		{"background.go", "github.com/riverqueue/river"},
+		{"modules/chat/provider_openai.go", "github.com/failsafe-go/failsafe-go/retrypolicy"},
 		{"main.go", "github.com/spf13/viper"},
 		{"modules/chat/service.go", "github.com/labstack/echo/v4"},
 		{"transfer/copy.go", "llmhist/config"},

@@ -5,13 +5,19 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"llmhist/config"
+	"llmhist/modules/chat"
+	"llmhist/modules/image"
+	"llmhist/modules/speech"
+	"llmhist/platform/outbound"
 )
 
 // remote is a chat provider whose answers the test steps through.
@@ -157,5 +163,88 @@ func TestAProviderThatFailsIsNamedAndNothingStandsIn(t *testing.T) {
 	token, _ = fallback.newUser("ada")
 	if answer := fallback.do("POST", "/chat", token, object{"message": "hello"}).want(200); answer["provider"] != "local" || answer["model"] != "local/guide" {
 		t.Errorf("the ordered fallback answered as %v %v", answer["provider"], answer["model"])
+	}
+}
+
+// failing is a provider whose first answers are failures.
+type failing struct {
+	*httptest.Server
+	asked atomic.Int64
+}
+
+func newFailing(t *testing.T, status int, times int64) *failing {
+	t.Helper()
+	f := &failing{}
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		if f.asked.Add(1) <= times {
+			w.WriteHeader(status)
+		}
+		fmt.Fprint(w, `{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi."},"finish_reason":"stop"}]}`)
+	}))
+	t.Cleanup(f.Close)
+	return f
+}
+
+func TestAnUpstreamThatFailsOnceIsAskedAgainAndTheAnswerSaysSo(t *testing.T) {
+	provider := newFailing(t, 503, 4)
+	s := boot(t, withRemote(provider.URL))
+	token, _ := s.newUser("ada")
+	failed := s.do("POST", "/chat", token, object{"message": "hello"})
+	if problem := failed.want(503); problem["code"] != "provider_unavailable" || problem["attempts"] != 3.0 || failed.header.Get("Llmhist-Retries") != "2" {
+		t.Errorf("%v %s", failed.header, failed.body)
+	}
+	helped := s.do("POST", "/chat", token, object{"message": "hello"})
+	if answer := helped.want(200); answer["content"] != "Hi." || helped.header.Get("Llmhist-Retries") != "1" {
+		t.Errorf("%v %s", helped.header, helped.body)
+	}
+	if untroubled := s.do("POST", "/chat", token, object{"message": "hello"}); untroubled.header.Get("Llmhist-Retries") != "" {
+		t.Errorf("%v", untroubled.header)
+	}
+}
+
+func TestAnUpstreamThatFailsRepeatedlyIsNamedAndPassedOver(t *testing.T) {
+	provider := newFailing(t, 500, math.MaxInt64)
+	s := boot(t, func(c *config.Config) {
+		c.Metrics.Token = "metrics"
+		once := outbound.Policy{Retries: -1}
+		c.Chat.Upstreams = []chat.Upstream{{Name: "acme", BaseURL: provider.URL, DefaultModel: "m", Limits: once}}
+		c.Chat.Providers = []string{"acme", "local"}
+		c.Image.Upstreams = []image.Upstream{{Name: "painter", BaseURL: provider.URL, DefaultModel: "p"}}
+		c.Speech.Upstreams = []speech.Upstream{{Name: "speaker", BaseURL: provider.URL, DefaultModel: "s"}}
+		c.Speech.Providers = []string{"local", "speaker", "gtts"}
+	})
+	token, _ := s.newUser("ada")
+	for range 12 {
+		if answer := s.do("POST", "/chat", token, object{"message": "hello"}).want(200); answer["provider"] != "local" {
+			t.Fatalf("answered by %v", answer["provider"])
+		}
+	}
+	if provider.asked.Load() != 10 {
+		t.Errorf("it was asked %d times", provider.asked.Load())
+	}
+	alone := s.do("POST", "/chat", token, object{"message": "hello", "model": "m"})
+	if problem := alone.want(503); problem["code"] != "provider_resting" || problem["provider"] != "acme" || alone.header.Get("Retry-After") == "" {
+		t.Errorf("%v %s", alone.header, alone.body)
+	}
+	ready := s.do("GET", "/readyz", "", nil).want(200)
+	if notices := list(ready["notices"]); ready["status"] != "ready" || len(notices) != 1 || notices[0]["name"] != "chat/acme" {
+		t.Errorf("ready says %v", ready)
+	}
+	metrics := s.metrics()
+	for _, want := range []string{
+		`llmhist_provider_requests_total{outcome="failed",provider="acme",service="chat"} 10`,
+		`llmhist_provider_requests_total{outcome="resting",provider="acme",service="chat"} 3`,
+		`llmhist_provider_requests_total{outcome="answered",provider="painter",service="image"} 0`,
+		`llmhist_provider_retries_total{provider="acme",service="chat"} 0`,
+		`llmhist_provider_in_flight{provider="speaker",service="speech"} 0`,
+		`llmhist_provider_waiting{provider="gtts",service="speech"} 0`,
+		`llmhist_provider_breaker_open{provider="acme",service="chat"} 1`,
+		`llmhist_provider_breaker_open{provider="painter",service="image"} 0`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics miss %s", want)
+		}
 	}
 }

@@ -29,6 +29,9 @@ func (c Config) YAML() (string, error) {
 	return out.String(), nil
 }
 
+// squashed is the tag of a struct whose fields are written as its parent's.
+const squashed = ",squash"
+
 func toYAML(v reflect.Value) (*yaml.Node, error) {
 	node := &yaml.Node{}
 	if text, ok := v.Interface().(encoding.TextMarshaler); ok {
@@ -55,6 +58,10 @@ func toYAML(v reflect.Value) (*yaml.Node, error) {
 			value, err := toYAML(v.Field(i))
 			if err != nil {
 				return nil, err
+			}
+			if key.Value == squashed {
+				node.Content = append(node.Content, value.Content...)
+				continue
 			}
 			node.Content = append(node.Content, key, value)
 		}

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
+	"llmhist/platform/outbound"
 	"llmhist/platform/ratelimit"
 )
 
@@ -88,10 +90,10 @@ func TestUpstreamsComeFromTheFile(t *testing.T) {
 chat:
   providers: [mine]
   upstreams:
-    - {name: mine, base_url: "http://127.0.0.1:1/v1", api_key: sk-chat, default_model: m, headers: {X-Team: a}, timeouts: {total: 2m}}
+    - {name: mine, base_url: "http://127.0.0.1:1/v1", api_key: sk-chat, default_model: m, headers: {X-Team: a}, timeouts: {total: 2m}, limits: {retries: -1, concurrency: 4, queue_wait: 1s}}
 image:
   upstreams:
-    - {name: painter, type: openai, base_url: "http://127.0.0.1:1/v1", models: [p], limits: {first_byte: 3m}}
+    - {name: painter, type: openai, base_url: "http://127.0.0.1:1/v1", models: [p], limits: {first_byte: 3m, retries: 1, max_retry_after: 20s, queue_length: 7}}
 speech:
   upstreams:
     - {name: kokoro, base_url: "http://127.0.0.1:1/v1", default_model: k}
@@ -103,7 +105,16 @@ speech:
 	if mine.Timeouts.Total != 2*time.Minute || mine.APIKey.Reveal() != "sk-chat" || painter.Limits.FirstByte != 3*time.Minute || c.SpeechConfig().Upstreams[0].Name != "kokoro" {
 		t.Errorf("%+v %+v %+v", mine, painter, c.SpeechConfig().Upstreams)
 	}
+	if diff := cmp.Diff(outbound.Policy{Retries: -1, Concurrency: 4, QueueWait: time.Second}, mine.Limits); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(outbound.Policy{Retries: 1, MaxRetryAfter: 20 * time.Second, QueueLength: 7}, painter.Limits.Policy); diff != "" {
+		t.Error(diff)
+	}
 	text, err := c.YAML()
+	if again, err := Load(write(t, strings.ReplaceAll(text, "***", "sk")), nil); err != nil || again.Image.Upstreams[0].Limits != painter.Limits {
+		t.Errorf("%v\n%s", err, text)
+	}
 	if err != nil || strings.Contains(text, "sk-chat") || !strings.Contains(text, "name: kokoro") {
 		t.Errorf("%v\n%s", err, text)
 	}

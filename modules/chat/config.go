@@ -80,6 +80,7 @@ type Upstream struct {
 	EmbeddingModels []string                  `mapstructure:"embedding_models"`
 	Headers         map[string]logging.Secret `mapstructure:"headers"` // sent with every request
 	Timeouts        Timeouts                  `mapstructure:"timeouts"`
+	Limits          outbound.Policy           `mapstructure:"limits"`
 }
 
 // Timeouts bound the calls of one provider. A zero field means its default.
@@ -94,7 +95,9 @@ type Timeouts struct {
 // protocol around every token is many times the text.
 const maxUpstreamBytes = 256 << 20
 
-func (t Timeouts) limits() outbound.Limits {
+// limits bound every call of the upstream.
+func (u Upstream) limits() outbound.Limits {
+	t := u.Timeouts
 	or := func(d, standard time.Duration) time.Duration {
 		if d > 0 {
 			return d
@@ -103,7 +106,7 @@ func (t Timeouts) limits() outbound.Limits {
 	}
 	return outbound.Limits{
 		Connect: or(t.Connect, 5*time.Second), FirstByte: or(t.FirstByte, 5*time.Minute),
-		Idle: or(t.Idle, 2*time.Minute), Total: or(t.Total, 9*time.Minute), MaxBytes: maxUpstreamBytes,
+		Idle: or(t.Idle, 2*time.Minute), Total: or(t.Total, 9*time.Minute), MaxBytes: maxUpstreamBytes, Policy: u.Limits,
 	}
 }
 

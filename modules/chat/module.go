@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"llmhist/platform/database"
+	"llmhist/platform/outbound"
 	"llmhist/platform/web"
 )
 
@@ -138,6 +139,17 @@ func (m *Module) Describe() []ProviderStatus {
 			note = "sends prompts to " + remote.Destination()
 		}
 		list = append(list, ProviderStatus{Name: provider.Name(), Models: provider.Models(), Note: note})
+	}
+	return list
+}
+
+// Upstreams returns how calls to each remote provider go.
+func (m *Module) Upstreams() []outbound.Status {
+	list := []outbound.Status{}
+	for _, provider := range m.service.catalogue.providers {
+		if remote, ok := provider.(interface{ Upstream() outbound.Status }); ok {
+			list = append(list, remote.Upstream())
+		}
 	}
 	return list
 }

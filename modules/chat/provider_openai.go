@@ -38,7 +38,7 @@ func newOpenAI(u Upstream) *openAI {
 	return &openAI{
 		name: u.Name, models: u.models(), vectors: u.EmbeddingModels, headers: headers,
 		base:   strings.TrimRight(u.BaseURL, "/"),
-		client: outbound.New(u.Name, u.Timeouts.limits()),
+		client: outbound.New(u.Name, u.limits()),
 	}
 }
 
@@ -50,6 +50,9 @@ func (p *openAI) EmbeddingModels() []string { return p.vectors }
 
 // Close ends idle connections.
 func (p *openAI) Close() { p.client.Close() }
+
+// Upstream returns how calls to the service go.
+func (p *openAI) Upstream() outbound.Status { return p.client.Status() }
 
 // Destination returns the host that prompts are sent to.
 func (p *openAI) Destination() string {

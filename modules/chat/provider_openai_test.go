@@ -26,7 +26,10 @@ func upstream(t testing.TB, serve http.HandlerFunc) *openAI {
 	t.Helper()
 	server := httptest.NewServer(serve)
 	t.Cleanup(server.Close)
-	client := newOpenAI(Upstream{Name: "fake", BaseURL: server.URL + "/v1/", APIKey: testKey, DefaultModel: "demo-1"})
+	client := newOpenAI(Upstream{
+		Name: "fake", BaseURL: server.URL + "/v1/", APIKey: testKey, DefaultModel: "demo-1",
+		Limits: outbound.Policy{MaxRetryAfter: -1}, // nobody waits for as long as a test says
+	})
 	t.Cleanup(client.Close)
 	return client
 }

@@ -102,7 +102,7 @@ func TestAFailureBeforeTheFirstPieceHasItsOwnStatus(t *testing.T) {
 		code   string
 	}{
 		"401":             {replay(401, jsonType, `{"error":{"message":"bad key `+testKey+`"}}`), 502, "provider_credentials_refused"},
-		"429":             {replay(429, jsonType, `{}`, "Retry-After", "3"), 503, "provider_rate_limited"},
+		"429":             {replay(429, jsonType, `{}`, "Retry-After", "30"), 503, "provider_rate_limited"},
 		"413":             {replay(413, jsonType, `{}`), 413, "provider_input_too_large"},
 		"a page":          {replay(200, "text/html", "<html>"), 502, "provider_bad_answer"},
 		"an early end":    {replay(200, sseType, ""), 502, "provider_cut_off"},

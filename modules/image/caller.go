@@ -20,11 +20,18 @@ const (
 	usualBytes     = 32 << 20
 )
 
+// How many pictures are made by one provider at a time, and for how long a
+// request waits for its turn, where the configuration says nothing. A picture
+// counts until it is converted: this bounds the memory they take.
+const (
+	usualConcurrency = 64
+	usualQueueWait   = time.Minute
+)
+
 // caller sends requests to one provider.
 type caller struct {
 	upstream Upstream
 	client   *outbound.Client
-	calls    gate
 }
 
 func newCaller(upstream Upstream) *caller {
@@ -35,7 +42,13 @@ func newCaller(upstream Upstream) *caller {
 	if limits.Total <= 0 {
 		limits.Total = usualTotal
 	}
-	return &caller{upstream: upstream, client: outbound.New(upstream.Name, limits), calls: make(gate, maxCalls)}
+	if limits.Concurrency <= 0 {
+		limits.Concurrency = usualConcurrency
+	}
+	if limits.QueueWait == 0 {
+		limits.QueueWait = usualQueueWait
+	}
+	return &caller{upstream: upstream, client: outbound.New(upstream.Name, limits)}
 }
 
 func (c *caller) postJSON(ctx context.Context, address string, body any) (*http.Response, error) {

@@ -1,5 +1,7 @@
 package image
 
+import "llmhist/platform/outbound"
+
 // Describe lists the providers that a configuration asks for, in the order in
 // which they are asked, without opening anything. The error names every setting
 // that is wrong.
@@ -14,4 +16,15 @@ func (c Config) Describe() ([]ProviderStatus, error) {
 		p.close()
 	}
 	return list, nil
+}
+
+// Upstreams returns how calls to each remote provider go.
+func (m *Module) Upstreams() []outbound.Status {
+	list := []outbound.Status{}
+	for _, p := range m.service.router.providers {
+		if remote, ok := p.(interface{ upstreamStatus() outbound.Status }); ok {
+			list = append(list, remote.upstreamStatus())
+		}
+	}
+	return list
 }

@@ -42,8 +42,9 @@ type slow struct {
 func (f *fixture) slowUpstream(answer http.HandlerFunc) (slow, Config) {
 	s := slow{called: make(chan struct{}), released: make(chan struct{})}
 	s.release = sync.OnceFunc(func() { close(s.released) })
+	call := sync.OnceFunc(func() { close(s.called) }) // a failure is asked for again
 	u := serveUpstream(f.t, func(w http.ResponseWriter, r *http.Request) {
-		close(s.called)
+		call()
 		<-s.released
 		answer(w, r)
 	})

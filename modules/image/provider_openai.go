@@ -14,9 +14,6 @@ import (
 	"llmhist/platform/outbound"
 )
 
-// maxCalls is how many calls to one provider are open at a time; others wait.
-const maxCalls = 64
-
 // openAI speaks the images protocol of OpenAI and the servers that follow it.
 type openAI struct {
 	upstream Upstream
@@ -38,6 +35,8 @@ func (o *openAI) models() []Model {
 func (o *openAI) generate(ctx context.Context, task Task) (Output, error) {
 	return o.api.generate(ctx, task, nil)
 }
+
+func (o *openAI) upstreamStatus() outbound.Status { return o.api.caller.client.Status() }
 
 func (o *openAI) close() { o.api.close() }
 
@@ -102,10 +101,11 @@ type imagesAnswer struct {
 
 // generate makes one picture; seed nil sends none.
 func (a *imagesAPI) generate(ctx context.Context, task Task, seed *int64) (Output, error) {
-	if err := a.caller.calls.enter(ctx); err != nil {
+	ctx, release, err := a.caller.client.Hold(ctx)
+	if err != nil {
 		return Output{}, err
 	}
-	defer a.caller.calls.leave()
+	defer release()
 	prompt := promptInWords(task)
 	answer, err := a.ask(ctx, imagesRequest{Model: task.Model, Prompt: prompt, N: 1, Size: task.Size.String(), Seed: seed})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"llmhist/platform/fault"
+	"llmhist/platform/outbound"
 )
 
 // maxPathPrompt is the longest escaped prompt that is sent as a path; a longer
@@ -40,6 +41,8 @@ func (p *pollinations) models() []Model {
 	return p.upstream.modelList("Made by Pollinations at "+hostOf(p.base)+".", true)
 }
 
+func (p *pollinations) upstreamStatus() outbound.Status { return p.api.caller.client.Status() }
+
 func (p *pollinations) close() { p.api.close() }
 
 func (p *pollinations) generate(ctx context.Context, task Task) (Output, error) {
@@ -50,10 +53,11 @@ func (p *pollinations) generate(ctx context.Context, task Task) (Output, error) 
 		output, err := p.api.generate(ctx, task, &seed)
 		return output, p.keyless(err)
 	}
-	if err := p.api.caller.calls.enter(ctx); err != nil {
+	ctx, release, err := p.api.caller.client.Hold(ctx)
+	if err != nil {
 		return Output{}, err
 	}
-	defer p.api.caller.calls.leave()
+	defer release()
 	query := url.Values{
 		"model": {task.Model}, "seed": {strconv.FormatInt(seed, 10)},
 		"width": {strconv.Itoa(task.Size.Width)}, "height": {strconv.Itoa(task.Size.Height)},

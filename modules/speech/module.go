@@ -14,6 +14,7 @@ import (
 	"llmhist/platform/blob"
 	"llmhist/platform/database"
 	"llmhist/platform/history"
+	"llmhist/platform/outbound"
 	"llmhist/platform/web"
 )
 
@@ -84,6 +85,17 @@ func (m *Module) Describe(ctx context.Context) []ProviderStatus {
 	list := make([]ProviderStatus, 0, len(m.service.catalog.all))
 	for _, p := range m.service.catalog.all {
 		list = append(list, m.service.catalog.describe(ctx, p))
+	}
+	return list
+}
+
+// Upstreams returns how calls to each remote provider go.
+func (m *Module) Upstreams() []outbound.Status {
+	list := []outbound.Status{}
+	for _, p := range m.service.catalog.all {
+		if remote, ok := p.(interface{ upstreamStatus() outbound.Status }); ok {
+			list = append(list, remote.upstreamStatus())
+		}
 	}
 	return list
 }

@@ -70,7 +70,10 @@ func newGTTS(config GTTSConfig, now func() time.Time) (*gtts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("GTTS_API_URL %w", err)
 	}
-	limits := outbound.Limits{FirstByte: 20 * time.Second, Idle: 20 * time.Second, Total: 30 * time.Second, MaxBytes: gttsReplyLimit}
+	limits := outbound.Limits{
+		FirstByte: 20 * time.Second, Idle: 20 * time.Second, Total: 30 * time.Second, MaxBytes: gttsReplyLimit,
+		Policy: outbound.Policy{Retries: -1}, // each call has its turn, and to ask again prolongs a block
+	}
 	return &gtts{
 		base: base, client: outbound.New(gttsName, limits), pace: newPace(gttsGap, now),
 		places: make(chan struct{}, gttsMostWaiting), now: now,
@@ -245,6 +248,8 @@ func (g *gtts) blockFault(cause error) error {
 	f.RetryAfter = left
 	return f.With("provider", gttsName)
 }
+
+func (g *gtts) upstreamStatus() outbound.Status { return g.client.Status() }
 
 func (g *gtts) close(context.Context) error {
 	g.client.Close()

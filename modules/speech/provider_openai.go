@@ -222,6 +222,8 @@ func (o *openAI) checkSound(label string, sound []byte, want audio.Format) ([]by
 	return sound, nil
 }
 
+func (o *openAI) upstreamStatus() outbound.Status { return o.client.Status() }
+
 func (o *openAI) close(context.Context) error {
 	o.client.Close()
 	return nil

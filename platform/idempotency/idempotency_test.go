@@ -171,16 +171,17 @@ func TestOneOfManyAtOnceIsDone(t *testing.T) {
 
 func TestWhatADeadServerLeftIsDoneAgain(t *testing.T) {
 	testkit.EachDatabase(t, func(t *testing.T, db *database.DB) {
+		var left sync.WaitGroup
+		end := make(chan struct{})
 		begin := func(instance, key string) {
 			other := serve(t, db, instance)
-			started, end := make(chan struct{}), make(chan struct{})
+			started := make(chan struct{})
 			other.serve = func(echo.Context, int64) error {
 				close(started)
 				<-end
 				return nil
 			}
-			t.Cleanup(func() { close(end) })
-			go other.send(t, alice, "/make", key, "a")
+			left.Go(func() { other.send(t, alice, "/make", key, "a") })
 			<-started
 		}
 		f := serve(t, db, "one")
@@ -193,6 +194,8 @@ func TestWhatADeadServerLeftIsDoneAgain(t *testing.T) {
 		want(t, f.send(t, alice, "/make", "dead", "a"), `201 {"n":1} /made/1 again`)
 		f.clock.Advance(time.Hour)
 		want(t, f.send(t, alice, "/make", "living", "a"), `201 {"n":3} /made/3`)
+		close(end)
+		left.Wait()
 	})
 }
 

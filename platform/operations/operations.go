@@ -24,10 +24,18 @@ type Check struct {
 	Ask  func(ctx context.Context) error
 }
 
+// Notice is something an operator should know that keeps no request of this
+// process from being served.
+type Notice struct {
+	Name   string `json:"name" doc:"What it is about, such as chat/openai."`
+	Detail string `json:"detail"`
+}
+
 // Module answers the operations routes.
 type Module struct {
 	version  string
 	checks   []Check
+	notices  func() []Notice
 	state    atomic.Value // string
 	token    logging.Secret
 	metrics  *Metrics
@@ -47,10 +55,14 @@ const (
 // an empty one switches them off. logError hears why a check failed: the answer
 // names the dependency but not the cause. It may be called concurrently.
 func New(version string, token logging.Secret, metrics *Metrics, logError func(context.Context, string, error), checks ...Check) *Module {
-	m := &Module{version: version, token: token, metrics: metrics, checks: checks, logError: logError}
+	m := &Module{version: version, token: token, metrics: metrics, checks: checks, logError: logError, notices: func() []Notice { return nil }}
 	m.state.Store(starting)
 	return m
 }
+
+// Inform sets what readiness tells beside the checks. Call it before the first
+// request is served; read must not wait for anything.
+func (m *Module) Inform(read func() []Notice) { m.notices = read }
 
 // SetReady says that the process serves.
 func (m *Module) SetReady() { m.state.Store(serving) }
@@ -74,6 +86,7 @@ type readyz struct {
 	Status  string        `json:"status" enum:"ready,degraded,starting,draining"`
 	Version string        `json:"version"`
 	Checks  []checkResult `json:"checks"`
+	Notices []Notice      `json:"notices" doc:"Providers that are left alone for a while because they failed repeatedly. The server is ready all the same."`
 }
 
 type checkResult struct {
@@ -96,6 +109,7 @@ func (m *Module) ready(ctx context.Context) readyz {
 		group.Go(func() { answer.Checks[i] = m.ask(ctx, check) })
 	}
 	group.Wait()
+	answer.Notices = append([]Notice{}, m.notices()...)
 	for _, result := range answer.Checks {
 		if result.Status != checkOK && answer.Status == serving {
 			answer.Status = "degraded"

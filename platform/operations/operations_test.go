@@ -18,6 +18,7 @@ import (
 // rig serves the operations routes with one dependency whose state is broken.
 type rig struct {
 	module  *operations.Module
+	metrics *operations.Metrics
 	handler http.Handler
 	broken  error
 	logged  []string
@@ -27,6 +28,7 @@ func newRig(t *testing.T, token logging.Secret) *rig {
 	t.Helper()
 	r := &rig{}
 	metrics := operations.NewMetrics()
+	r.metrics = metrics
 	r.module = operations.New("v1", token, metrics,
 		func(_ context.Context, check string, err error) { r.logged = append(r.logged, check+": "+err.Error()) },
 		operations.Check{Name: "store", Ask: func(context.Context) error { return r.broken }})
@@ -121,5 +123,38 @@ func TestMetricsNeedTheWholeToken(t *testing.T) {
 	}
 	if got := newRig(t, "").get("GET", "/metrics", "Bearer "); got.Code != 404 {
 		t.Errorf("without a token there are no metrics, but %d", got.Code)
+	}
+}
+
+func TestNoticesAreToldAndKeepTheServerReady(t *testing.T) {
+	r := newRig(t, "")
+	r.module.SetReady()
+	if got := r.get("GET", "/readyz", ""); !strings.Contains(got.Body.String(), `"notices":[]`) {
+		t.Errorf("without any: %s", got.Body)
+	}
+	r.module.Inform(func() []operations.Notice { return []operations.Notice{{Name: "chat/acme", Detail: "rests"}} })
+	got := r.get("GET", "/readyz", "")
+	if got.Code != 200 || !strings.Contains(got.Body.String(), `"status":"ready"`) || !strings.Contains(got.Body.String(), `"notices":[{"name":"chat/acme","detail":"rests"}]`) {
+		t.Errorf("%d %s", got.Code, got.Body)
+	}
+}
+
+func TestMetricsWithLabelsAreReadWhenCollected(t *testing.T) {
+	r := newRig(t, "token")
+	value := 1.0
+	read := func() []operations.Sample {
+		return []operations.Sample{{Value: value, Labels: []string{"chat", "a"}}, {Value: 7, Labels: []string{"chat", "b"}}}
+	}
+	r.metrics.CountEach("asked_total", "Asked.", []string{"service", "provider"}, read)
+	r.metrics.GaugeEach("asking", "Asking.", []string{"service", "provider"}, read)
+	value = 3
+	page := r.get("GET", "/metrics", "Bearer token").Body.String()
+	for _, want := range []string{
+		"# TYPE asked_total counter", `asked_total{provider="a",service="chat"} 3`, `asked_total{provider="b",service="chat"} 7`,
+		"# TYPE asking gauge", `asking{provider="a",service="chat"} 3`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the metrics miss %s", want)
+		}
 	}
 }

@@ -16,49 +16,44 @@ import (
 	"sync"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go"
+
 	"llmhist/platform/fault"
+	"llmhist/platform/usage"
 )
-
-// Limits bound one provider's calls. A zero field means its default.
-type Limits struct {
-	Connect   time.Duration `mapstructure:"connect"`    // TCP and TLS; default 5 s
-	FirstByte time.Duration `mapstructure:"first_byte"` // request sent → response headers; default 60 s
-	Idle      time.Duration `mapstructure:"idle"`       // between two reads of the body; default 60 s
-	Total     time.Duration `mapstructure:"total"`      // the whole exchange; default 5 min
-	MaxBytes  int64         `mapstructure:"max_bytes"`  // of the response body; default 32 MiB
-}
-
-func (l Limits) withDefaults() Limits {
-	set := func(d *time.Duration, standard time.Duration) {
-		if *d <= 0 {
-			*d = standard
-		}
-	}
-	set(&l.Connect, 5*time.Second)
-	set(&l.FirstByte, time.Minute)
-	set(&l.Idle, time.Minute)
-	set(&l.Total, 5*time.Minute)
-	if l.MaxBytes <= 0 {
-		l.MaxBytes = 32 << 20
-	}
-	return l
-}
 
 // Client calls one provider.
 type Client struct {
 	provider string
 	limits   Limits
+	pace     tempo
 	http     *http.Client
+
+	queue      *queue
+	breaker    *breaker
+	retries    failsafe.Executor[any]
+	statistics *statistics
 }
+
+// tempo is what only tests change.
+type tempo struct {
+	backoff time.Duration // before the first retry; doubled for each further one
+	rest    time.Duration // of a provider that failed repeatedly
+}
+
+var usualTempo = tempo{backoff: 250 * time.Millisecond, rest: 10 * time.Second}
 
 // New returns a client for the provider called name, as operators and users
 // know it.
-func New(name string, limits Limits) *Client {
+func New(name string, limits Limits) *Client { return newClient(name, limits, usualTempo) }
+
+func newClient(name string, limits Limits, pace tempo) *Client {
 	limits = limits.withDefaults()
 	dialer := &net.Dialer{Timeout: limits.Connect, KeepAlive: 30 * time.Second}
 	return &Client{
-		provider: name,
-		limits:   limits,
+		provider: name, limits: limits, pace: pace,
+		queue: newQueue(limits.Policy), breaker: newBreaker(pace.rest), retries: newRetries(limits.Policy, pace),
+		statistics: newStatistics(),
 		http: &http.Client{
 			Transport: &http.Transport{
 				Proxy:                 http.ProxyFromEnvironment,
@@ -88,15 +83,89 @@ func sameHostOnly(next *http.Request, via []*http.Request) error {
 }
 
 // Do sends the request and returns the response of a 2xx status, whose body
-// must be closed. Every other outcome is a fault that names the provider:
-// Unavailable when it cannot be reached, Timeout when it takes too long,
-// BadUpstream when it answers badly (see StatusFault), and the context's own
-// error when the caller is gone.
+// must be closed: until then it counts as one of Policy.Concurrency. Every other
+// outcome is a fault that names the provider: Unavailable when it cannot be
+// reached, Timeout when it takes too long, BadUpstream when it answers badly
+// (see StatusFault), and the context's own error when the caller is gone.
+//
+// A failure that may pass is repeated as Policy says, if the request can be sent
+// again (see http.Request.GetBody): a connection refused or dropped before
+// headers came, and the statuses 408, 429, 500, 502, 503 and 504, except where
+// credit is what lacks. How often that was is added to the request's
+// usage.Figures. A fault after several attempts has their number as
+// "attempts". Not asked at all are a provider that as many ask as may (code
+// provider_busy) and one that failed repeatedly (provider_resting); both faults
+// are Unavailable and say when to ask again.
 func (c *Client) Do(ctx context.Context, request *http.Request) (*http.Response, error) {
-	bounded, cancel := context.WithTimeout(ctx, c.limits.Total)
-	response, err := c.http.Do(request.WithContext(bounded))
+	response, err := c.enterAndAsk(ctx, request)
+	c.statistics.calls[outcomeOf(err)].Add(1)
+	return response, err
+}
+
+// enterAndAsk holds a place from the call to the end of the response's body.
+func (c *Client) enterAndAsk(ctx context.Context, request *http.Request) (*http.Response, error) {
+	leave, err := c.enter(ctx)
 	if err != nil {
-		defer cancel()
+		return nil, err
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, c.limits.Total, errTotal)
+	release := sync.OnceFunc(func() { cancel(); leave() })
+	response, err := c.askOrRest(bounded, request)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	response.Body = &placedBody{response.Body, release}
+	return response, nil
+}
+
+// enter takes a place, unless the context holds one already.
+func (c *Client) enter(ctx context.Context) (leave func(), err error) {
+	if c.breaker.rests() { // nobody has to wait to hear that
+		return nil, c.restingFault()
+	}
+	if c.holds(ctx) {
+		return func() {}, nil
+	}
+	if err := c.queue.enter(ctx); err != nil {
+		return nil, c.queueFault(err)
+	}
+	return c.queue.leave, nil
+}
+
+// errTotal is why a call ends that took longer than Limits.Total.
+var errTotal = errors.New("the call took longer than its limit")
+
+// askOrRest makes the call unless the provider rests. A probe is one attempt.
+func (c *Client) askOrRest(ctx context.Context, request *http.Request) (*http.Response, error) {
+	probe, admitted := c.breaker.admit()
+	if !admitted {
+		return nil, c.restingFault()
+	}
+	response, attempts, err := c.repeatedly(ctx, request, !probe)
+	if attempts > 1 {
+		usage.Update(ctx, func(f *usage.Figures) { f.Retries += int64(attempts - 1) })
+	}
+	c.breaker.settle(probe, outcomeOf(err))
+	return response, withAttempts(err, attempts)
+}
+
+// attempt sends the request once. The first attempt takes the body that is
+// there, others a copy.
+func (c *Client) attempt(ctx context.Context, request *http.Request, number int) (*http.Response, error) {
+	cancellable, cancel := context.WithCancel(ctx)
+	request = request.WithContext(cancellable)
+	if number > 1 && request.GetBody != nil {
+		body, err := request.GetBody()
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		request.Body = body
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		cancel()
 		return nil, c.callFault(ctx, err)
 	}
 	response.Body = c.guard(ctx, response.Body, cancel)
@@ -107,16 +176,25 @@ func (c *Client) Do(ctx context.Context, request *http.Request) (*http.Response,
 	return response, nil
 }
 
+// withAttempts adds how often a provider was asked in vain.
+func withAttempts(err error, attempts int) error {
+	var failure *fault.Error
+	if attempts < 2 || !errors.As(err, &failure) {
+		return err
+	}
+	return failure.With("attempts", attempts)
+}
+
 // ReadAll reads and closes the body of a response from Do.
 func (c *Client) ReadAll(response *http.Response) ([]byte, error) {
 	defer func() { _ = response.Body.Close() }()
 	return io.ReadAll(response.Body)
 }
 
-// callFault names why no response came.
+// callFault names why no response came in the call of ctx.
 func (c *Client) callFault(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return c.ended(ctx)
 	}
 	if errors.Is(err, errOtherHost) {
 		return fault.New(fault.BadUpstream, "provider_redirected",
@@ -129,6 +207,14 @@ func (c *Client) callFault(ctx context.Context, err error) error {
 	return fault.Wrap(Discreet(err), fault.Unavailable, "provider_unavailable",
 		fmt.Sprintf("The provider %q cannot be reached. Check its base URL and that it is running.", c.provider)).
 		With("provider", c.provider)
+}
+
+// ended names why a call's context ended: the caller left, or the time was up.
+func (c *Client) ended(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errTotal) {
+		return c.timeout(errTotal)
+	}
+	return ctx.Err()
 }
 
 func (c *Client) timeout(err error) error {
@@ -147,84 +233,6 @@ func Discreet(err error) error {
 	if before, _, quotes := strings.Cut(err.Error(), `"`); quotes {
 		return errors.New(strings.TrimRight(before, ": "))
 	}
-	return err
-}
-
-// guard bounds a response body in size and in silence.
-func (c *Client) guard(ctx context.Context, body io.ReadCloser, cancel context.CancelFunc) io.ReadCloser {
-	g := &guardedBody{ctx: ctx, client: c, body: body, cancel: cancel, left: c.limits.MaxBytes}
-	g.idle = time.AfterFunc(c.limits.Idle, g.silence)
-	g.idle.Stop()
-	return g
-}
-
-type guardedBody struct {
-	ctx    context.Context
-	client *Client
-	body   io.ReadCloser
-	cancel context.CancelFunc
-	left   int64
-	idle   *time.Timer
-
-	mu     sync.Mutex
-	silent bool
-}
-
-func (g *guardedBody) silence() {
-	g.mu.Lock()
-	g.silent = true
-	g.mu.Unlock()
-	g.cancel()
-}
-
-func (g *guardedBody) Read(p []byte) (int, error) {
-	if g.left < 0 {
-		return 0, g.tooLarge()
-	}
-	if int64(len(p)) > g.left+1 {
-		p = p[:g.left+1]
-	}
-	g.idle.Reset(g.client.limits.Idle) // counts while waiting for the provider, not while our reader is busy
-	n, err := g.body.Read(p)
-	g.idle.Stop()
-	g.left -= int64(n)
-	if g.left < 0 {
-		return n - 1, g.tooLarge()
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return n, err
-	}
-	return n, g.readFault(err)
-}
-
-func (g *guardedBody) readFault(err error) error {
-	g.mu.Lock()
-	silent := g.silent
-	g.mu.Unlock()
-	if silent {
-		return g.client.timeout(errors.New("no data for the idle limit"))
-	}
-	if g.ctx.Err() != nil {
-		return g.ctx.Err()
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return g.client.timeout(err)
-	}
-	return fault.Wrap(Discreet(err), fault.BadUpstream, "provider_cut_off",
-		fmt.Sprintf("The provider %q broke off in the middle of its answer. Try again.", g.client.provider)).
-		With("provider", g.client.provider)
-}
-
-func (g *guardedBody) tooLarge() error {
-	return fault.New(fault.BadUpstream, "provider_answer_too_large",
-		fmt.Sprintf("The provider %q sent more than the %d bytes accepted from it.", g.client.provider, g.client.limits.MaxBytes)).
-		With("provider", g.client.provider)
-}
-
-func (g *guardedBody) Close() error {
-	g.idle.Stop()
-	err := g.body.Close()
-	g.cancel()
 	return err
 }
 

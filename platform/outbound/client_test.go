@@ -63,7 +63,8 @@ func TestEveryBadStatusSaysWhoHasToAct(t *testing.T) {
 		"teapot":                    {418, ``, "", fault.BadUpstream, "provider_failed", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := call(t, t.Context(), outbound.Limits{}, func(w http.ResponseWriter, _ *http.Request) {
+			once := outbound.Limits{Policy: outbound.Policy{Retries: -1}}
+			_, err := call(t, t.Context(), once, func(w http.ResponseWriter, _ *http.Request) {
 				if test.header != "" {
 					w.Header().Set("Retry-After", test.header)
 				}

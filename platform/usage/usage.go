@@ -20,6 +20,7 @@ type Figures struct {
 	OutputBytes  int64 // bytes of the answer, image or audio
 	CostUSD      float64
 	ObjectID     string    // the record, message or conversion that was made
+	Retries      int64     // calls to providers that were made again after a failure
 	FirstByte    time.Time // when the first piece of the answer was there; zero if none
 	Outcome      string    // a fault code when the answer failed after its status was sent; "" otherwise
 }
@@ -68,6 +69,15 @@ func (r *Record) Omitted() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.omitted
+}
+
+// Read returns what is known so far of the current request; without an
+// accounting middleware nothing.
+func Read(ctx context.Context) Figures {
+	if r, ok := ctx.Value(key{}).(*Record); ok {
+		return r.Figures()
+	}
+	return Figures{}
 }
 
 // OnComplete sets what Complete calls. Set it before the request is served.

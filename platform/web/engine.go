@@ -43,7 +43,7 @@ func CORS(origins []string) echo.MiddlewareFunc {
 		AllowOrigins:  origins,
 		AllowMethods:  []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		AllowHeaders:  append([]string{"Authorization", "Content-Type", "Idempotency-Key", RequestIDHeader}, sdkHeaders...),
-		ExposeHeaders: []string{RequestIDHeader, "Retry-After", "RateLimit", "RateLimit-Policy", "Location"},
+		ExposeHeaders: []string{RequestIDHeader, "Retry-After", "RateLimit", "RateLimit-Policy", "Location", RetriesHeader},
 		MaxAge:        600,
 	})
 }
