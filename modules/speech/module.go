@@ -14,6 +14,7 @@ import (
 	"llmhist/platform/blob"
 	"llmhist/platform/database"
 	"llmhist/platform/history"
+	"llmhist/platform/probe"
 	"llmhist/platform/web"
 )
 
@@ -51,6 +52,8 @@ type ProviderStatus struct {
 	Models []string // those that can be used now
 	Remote bool     // texts leave this machine
 	Note   string   // what it is, and what is missing
+
+	Endpoint *probe.Endpoint // where it is and how to ask it; nil = on this machine
 }
 
 // New returns the module. An error says what is wrong with the configuration.
