@@ -90,7 +90,7 @@ func (l providerLine) judgeList(models probe.Models, now time.Time) []finding {
 }
 
 func (l providerLine) judgeListed(id string, models probe.Models, now time.Time) []finding {
-	action := "Name another model in " + l.endpoint.Settings.Model + "."
+	action := "Change " + l.endpoint.ModelSetting(id) + " to another model that it lists."
 	model, listed := models.Find(id)
 	switch {
 	case !listed && lifetime.IsOpenAI(l.endpoint.BaseURL):

@@ -99,7 +99,8 @@ func (l providerLine) judgeModel(model string, now time.Time) []finding {
 	if !known || lifetime.IsNearby(base) || lifetime.IsAzure(base) {
 		return nil
 	}
-	action := "Name another model in " + l.endpoint.Settings.Model + ", such as " + end.Instead + "."
+	setting := l.endpoint.ModelSetting(model)
+	action := "Change " + setting + ". In its place: " + end.Instead + "."
 	switch {
 	case lifetime.IsOpenAI(base) && end.Over(now):
 		return []finding{failed(areaProvider, l.label(), fmt.Sprintf("OpenAI shut the model %s down on %s", model, end.Date()), action)}
@@ -107,7 +108,7 @@ func (l providerLine) judgeModel(model string, now time.Time) []finding {
 		return []finding{warned(areaProvider, l.label(), fmt.Sprintf("OpenAI shuts the model %s down on %s", model, end.Date()), action)}
 	case end.Over(now):
 		return []finding{warned(areaProvider, l.label(), fmt.Sprintf("OpenAI shut its model %s down on %s, and %s may have lost it too", model, end.Date(), hostIn(base)),
-			"Ask with llmhist doctor --online whether it still lists the model, or name another one in "+l.endpoint.Settings.Model+".")}
+			"Ask with llmhist doctor --online whether it still lists the model, or change "+setting+".")}
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ import (
 	"llmhist/modules/chat"
 	"llmhist/modules/image"
 	"llmhist/modules/speech"
+	"llmhist/platform/fault"
+	"llmhist/platform/probe"
 )
 
 // atTheEndOfNovember is the day the tests of dates take place.
@@ -55,6 +57,9 @@ func TestRetiredAddressesAndDeadModelsAreFound(t *testing.T) {
 		"a chat model that is gone": {withModel("gpt-3.5-turbo"), areaProvider, statusError, "gpt-3.5-turbo down on 2026-10-23", "OPENAI_DEFAULT_MODEL"},
 		"a chat model that ends":    {withModel("gpt-4o-mini"), areaProvider, statusWarning, "gpt-4o-mini down on 2027-01-14", "OPENAI_DEFAULT_MODEL"},
 		"a snapshot that is gone":   {withModel("gpt-4-0613"), areaProvider, statusError, "2026-10-23", "OPENAI_DEFAULT_MODEL"},
+		"a further model that is gone": {func(c *config.Config) {
+			c.OpenAI.APIKey, c.OpenAI.DefaultModel, c.OpenAI.Models = "hidden", "gpt-6-luna", []string{"o1"}
+		}, areaProvider, statusError, "o1 down on 2026-10-23", "OPENAI_MODELS"},
 		"a picture model that is gone": {withPictures("dall-e-3"), areaProvider, statusError, "dall-e-3 down on 2026-05-12",
 			"gpt-image-2"},
 		"a picture model that ends tomorrow": {withPictures("gpt-image-1-mini"), areaProvider, statusWarning, "2026-12-01", "image.upstreams[o].default_model"},
@@ -144,6 +149,23 @@ func TestProvidersThatAreAskedSayWhatIsWrong(t *testing.T) {
 				t.Errorf("a key in\n%s", d.table())
 			}
 		})
+	}
+}
+
+func TestAProviderThatIsAwayOrSlowNamesItsAddress(t *testing.T) {
+	gone := newLister(t, http.NotFound)
+	gone.Close()
+	cfg := doctorsConfig(t, withRemote(gone.URL+"/v1"))
+	d := (&examination{cfg: cfg, now: atTheEndOfNovember, online: true}).run(t.Context())
+	if found := asked(d); len(found) != 1 || found[0].Status != statusError || !strings.Contains(found[0].Detail, "cannot be reached") || !strings.Contains(found[0].Action, "OPENAI_BASE_URL") {
+		t.Errorf("away: %+v", found)
+	}
+	slow := providerLine{module: "chat", name: "openai", endpoint: &probe.Endpoint{
+		BaseURL: "http://h/v1", ListURL: "http://h/v1/models", Settings: probe.Settings{Address: "OPENAI_BASE_URL"},
+	}}
+	f := slow.judgeSilence(fault.New(fault.Timeout, "provider_timeout", "Slow."))
+	if f.Status != statusError || !strings.Contains(f.Detail, "10 seconds") || !strings.Contains(f.Action, "OPENAI_BASE_URL") {
+		t.Errorf("slow: %+v", f)
 	}
 }
 

@@ -13,10 +13,17 @@ import (
 // endpoint says how the service can be asked what it offers.
 func (p *openAI) endpoint() *probe.Endpoint {
 	own := Upstream{Name: p.name}
+	further := own.key("models")
+	if len(p.vectors) > 0 {
+		further += " or " + own.key("embedding_models")
+	}
 	return &probe.Endpoint{
 		BaseURL: p.base, ListURL: p.listURL(), HasKey: p.headers.Get("Authorization") != "",
-		Models:   slices.Concat(p.models, p.vectors),
-		Settings: probe.Settings{Address: own.key("base_url"), Key: own.credential(), Model: own.key("default_model")},
+		Models: slices.Concat(p.models, p.vectors),
+		Settings: probe.Settings{
+			Address: own.key("base_url"), Key: own.credential(), Model: own.key("default_model"),
+			Models: further,
+		},
 		Authorize: func(header http.Header) {
 			maps.Copy(header, p.headers)
 			header.Del("Content-Type") // of bodies, and a question has none

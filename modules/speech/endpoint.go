@@ -13,7 +13,7 @@ func (o *openAI) endpoint() *probe.Endpoint {
 	own := "speech.upstreams[" + o.upstream.Name + "]."
 	return &probe.Endpoint{
 		BaseURL: base, ListURL: base + "/models", HasKey: o.upstream.APIKey != "", Models: o.ids, Authorize: o.authorize,
-		Settings: probe.Settings{Address: own + "base_url", Key: own + "api_key", Model: own + "default_model"},
+		Settings: probe.Settings{Address: own + "base_url", Key: own + "api_key", Model: own + "default_model", Models: own + "models"},
 	}
 }
 

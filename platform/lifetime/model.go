@@ -21,7 +21,7 @@ func (e End) Date() string { return e.On.Format(time.DateOnly) }
 
 // What to use in place of models that end.
 const (
-	newerChat   = "a newer model; OpenAI named gpt-6-luna for the small ones"
+	newerChat   = "a newer model (OpenAI named gpt-6-luna for the small ones)"
 	newerImage  = "gpt-image-2"
 	newerVoice  = "a server of your own with /v1/audio/speech such as Kokoro-FastAPI or LocalAI, or the local voices: OpenAI names no successor at this address"
 	newerListen = "gpt-transcribe"

@@ -27,7 +27,19 @@ type Endpoint struct {
 }
 
 // Settings are how the operator spells what can be wrong with an Endpoint.
-type Settings struct{ Address, Key, Model string }
+type Settings struct {
+	Address, Key string
+	Model        string // the default one
+	Models       string // the others
+}
+
+// ModelSetting returns how the operator spells where a model is configured.
+func (e Endpoint) ModelSetting(model string) string {
+	if len(e.Models) > 0 && e.Models[0] == model {
+		return e.Settings.Model
+	}
+	return e.Settings.Models
+}
 
 // The bounds of one question.
 const (
