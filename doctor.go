@@ -67,13 +67,13 @@ func (e *examination) run(ctx context.Context) diagnosis {
 	ctx, cancel := context.WithTimeout(ctx, doctorTime)
 	defer cancel()
 	list := []finding{fine(areaConfig, "settings", "every setting is valid"), e.checkDataDirectory()} // the others look into the directory
-	return newDiagnosis(append(list, e.together(ctx,
+	return newDiagnosis(append(list, together(ctx,
 		e.checkDisk, e.checkPort, e.checkKey, e.checkDatabase, e.checkDocuments, e.checkObjects, e.checkLimits, e.checkClock, e.checkProviders,
 	)...))
 }
 
 // together makes checks at once and returns what they found in their order.
-func (e *examination) together(ctx context.Context, checks ...func(context.Context) []finding) []finding {
+func together(ctx context.Context, checks ...func(context.Context) []finding) []finding {
 	found := make([][]finding, len(checks))
 	var group sync.WaitGroup
 	for i, check := range checks {

@@ -84,7 +84,7 @@ func (l providerLine) judgeList(models probe.Models, now time.Time) []finding {
 		list = append(list, l.judgeListed(id, models, now)...)
 	}
 	if len(list) == 0 {
-		list = append(list, fine(areaProvider, l.label(), accepted+"; every configured model is among the "+fmt.Sprint(len(models))+" it lists"))
+		list = append(list, fine(areaProvider, l.label(), fmt.Sprintf("%s; every configured model is among the %d it lists", accepted, len(models))))
 	}
 	return list
 }
@@ -96,7 +96,7 @@ func (l providerLine) judgeListed(id string, models probe.Models, now time.Time)
 	case !listed && lifetime.IsOpenAI(l.endpoint.BaseURL):
 		return []finding{failed(areaProvider, l.label(), "answered, and does not list the model "+id, action)}
 	case !listed:
-		return []finding{warned(areaProvider, l.label(), "answered, and does not list the model "+id+" among its "+fmt.Sprint(len(models)), action)}
+		return []finding{warned(areaProvider, l.label(), fmt.Sprintf("answered, and does not list the model %s among its %d", id, len(models)), action)}
 	case model.Ends.IsZero():
 		return nil
 	case !now.Before(model.Ends):

@@ -173,7 +173,7 @@ func (e *examination) askProviders(ctx context.Context, lines []providerLine) []
 		for _, line := range some {
 			asks = append(asks, func(ctx context.Context) []finding { return line.ask(ctx, e.now) })
 		}
-		list = append(list, e.together(ctx, asks...)...)
+		list = append(list, together(ctx, asks...)...)
 	}
 	return list
 }

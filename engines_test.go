@@ -149,7 +149,7 @@ func TestTheDoctorOpensEveryEngine(t *testing.T) {
 	})
 	for name, e := range map[string]*examination{"command": command, "server": {cfg: cfg, now: time.Now(), server: s.app}} {
 		found := map[string]finding{}
-		for _, f := range e.together(t.Context(), e.checkDatabase, e.checkDocuments, e.checkObjects, e.checkLimits, e.checkClock) {
+		for _, f := range together(t.Context(), e.checkDatabase, e.checkDocuments, e.checkObjects, e.checkLimits, e.checkClock) {
 			found[f.Area+" "+f.Name] = f
 			if f.Status != statusOK {
 				t.Errorf("%s: %+v", name, f)
@@ -178,7 +178,7 @@ func TestTheDoctorNamesTheEngineThatDoesNotAnswer(t *testing.T) {
 	cfg.Redis.URL = "redis://:hidden@127.0.0.1:1"
 	keys := map[string]string{areaDatabase: "DATABASE_URL", areaDocuments: "MONGO_URI", areaObjects: "S3_ENDPOINT", areaLimits: "REDIS_URL"}
 	e := examination{cfg: cfg, now: time.Now()}
-	found := e.together(t.Context(), e.checkDatabase, e.checkDocuments, e.checkObjects, e.checkLimits, e.checkClock)
+	found := together(t.Context(), e.checkDatabase, e.checkDocuments, e.checkObjects, e.checkLimits, e.checkClock)
 	if len(found) != 7 {
 		t.Errorf("five engines and two clocks make %d lines: %v", len(found), found)
 	}

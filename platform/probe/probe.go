@@ -44,9 +44,10 @@ func (e Endpoint) ModelSetting(model string) string {
 // The bounds of one question.
 const (
 	connectTime = 5 * time.Second
-	answerTime  = 10 * time.Second
 	maxList     = 8 << 20 // services that resell others list thousands of models
 )
+
+var answerTime = 10 * time.Second // a variable for tests
 
 // List asks the provider called name for its models, for at most 10 seconds. An
 // error is a fault as package outbound makes them, with the code

@@ -105,6 +105,23 @@ func TestWhatIsNoListIsNamedWithoutTheProvidersWords(t *testing.T) {
 	}
 }
 
+func TestAProviderThatHangsIsLeftInTime(t *testing.T) {
+	defer func(usual time.Duration) { answerTime = usual }(answerTime)
+	answerTime = 50 * time.Millisecond
+	for name, before := range map[string]string{"at once": "", "in its answer": `{"data":[`} {
+		endpoint := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if before != "" {
+				fmt.Fprint(w, before)
+				_ = http.NewResponseController(w).Flush()
+			}
+			<-r.Context().Done()
+		})
+		if _, err := List(t.Context(), "one", endpoint); fault.CodeOf(err) != "provider_timeout" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestAProviderThatHangsIsLeftWithTheCaller(t *testing.T) {
 	endpoint := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
