@@ -177,6 +177,7 @@ func (a *App) openFrontDoor(context.Context) error {
 	a.speech.Mount(router)
 	a.analytics.Mount(router)
 	a.mountModels(router)
+	a.mountDoctor(router)
 	blob.Mount(router, a.signer, a.imageBucket, a.speechBucket)
 	a.operations = operations.New(version, a.config.Metrics.Token, metrics, a.logCheck,
 		a.checks()...,

@@ -138,6 +138,7 @@ func TestProtected(t *testing.T) {
 		{"GET", "/chat/models", 200, 200, 200, 401},
 		{"GET", "/users/me", 200, 200, 200, 401},
 		{"GET", "/admin/users", 403, 403, 200, 401},
+		{"GET", "/admin/doctor", 403, 403, 200, 401},
 		{"GET", fmt.Sprintf("/admin/users/%d", ownerID), 403, 403, 200, 401},
 		{"GET", fmt.Sprintf("/analytics/users/%d", ownerID), 200, 404, 200, 401},
 		{"GET", "/analytics/system", 403, 403, 200, 401},

@@ -134,13 +134,34 @@ func TestTheDoctorOpensEveryEngine(t *testing.T) {
 	}
 	cfg.Data.Dir = t.TempDir()
 	largerEngines(t)(&cfg)
-	found := checkEngines(t.Context(), cfg)
-	if len(found) != 4 {
-		t.Errorf("four engines make %d lines: %v", len(found), found)
+	command := &examination{cfg: cfg, now: time.Now()}
+	db, err := openDatabase(t.Context(), cfg, testkit.Logger(), true)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, f := range found {
-		if f.Severity != good {
-			t.Errorf("%s: %s", f.Check, f.Detail)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := boot(t, func(c *config.Config) {
+		keys, admin := c.JWT, c.Admin
+		*c = cfg
+		c.JWT, c.Admin, c.Port = keys, admin, 0
+	})
+	for name, e := range map[string]*examination{"command": command, "server": {cfg: cfg, now: time.Now(), server: s.app}} {
+		found := map[string]finding{}
+		for _, f := range together(t.Context(), e.checkDatabase, e.checkDocuments, e.checkObjects, e.checkLimits, e.checkClock) {
+			found[f.Area+" "+f.Name] = f
+			if f.Status != statusOK {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+		for _, want := range []string{
+			"database postgres", "documents mongodb", "objects " + cfg.S3.Bucket, "objects " + cfg.S3.SpeechBucket, "limits redis",
+			"clock this machine", "clock database", "clock object store",
+		} {
+			if found[want].Status == "" {
+				t.Errorf("%s: nothing is said of %s", name, want)
+			}
 		}
 	}
 }
@@ -151,17 +172,24 @@ func TestTheDoctorNamesTheEngineThatDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Data.Dir = t.TempDir()
+	cfg.Database.URL = "postgres://u:hidden@127.0.0.1:1/x"
 	cfg.Mongo.URI = "mongodb://u:hidden@127.0.0.1:1/"
 	cfg.S3.Endpoint, cfg.S3.AccessKey, cfg.S3.SecretKey = "http://127.0.0.1:1", "key", "hidden"
 	cfg.Redis.URL = "redis://:hidden@127.0.0.1:1"
-	keys := map[string]string{"documents": "MONGO_URI", "objects": "S3_ENDPOINT", "limits": "REDIS_URL"}
-	found := checkEngines(t.Context(), cfg)
-	if len(found) != 4 {
-		t.Errorf("four engines make %d lines: %v", len(found), found)
+	keys := map[string]string{areaDatabase: "DATABASE_URL", areaDocuments: "MONGO_URI", areaObjects: "S3_ENDPOINT", areaLimits: "REDIS_URL"}
+	e := examination{cfg: cfg, now: time.Now()}
+	found := together(t.Context(), e.checkDatabase, e.checkDocuments, e.checkObjects, e.checkLimits, e.checkClock)
+	if len(found) != 7 {
+		t.Errorf("five engines and two clocks make %d lines: %v", len(found), found)
 	}
 	for _, f := range found {
-		if f.Severity != broken || !strings.Contains(f.Detail, keys[f.Check]) || strings.Contains(f.Detail, "hidden") {
-			t.Errorf("%s: %s %s", f.Check, f.Severity, f.Detail)
+		switch key := keys[f.Area]; {
+		case strings.Contains(f.Detail+f.Action, "hidden"):
+			t.Errorf("a secret in %+v", f)
+		case key != "" && (f.Status != statusError || !strings.Contains(f.Detail, key) || !strings.Contains(f.Action, key)):
+			t.Errorf("%+v does not name %s", f, key)
+		case f.Name == "object store" && f.Status != statusSkipped:
+			t.Errorf("the clock of a store that is away: %+v", f)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"llmhist/config"
 	"llmhist/migrations"
@@ -219,7 +220,8 @@ func TestTheDoctorAndTheStatusNameAMissingMigration(t *testing.T) {
 	if _, err := db.Handle().ExecContext(t.Context(), "DELETE FROM goose_db_version WHERE version_id = 2"); err != nil {
 		t.Fatal(err)
 	}
-	if f := checkDatabase(t.Context(), cfg); f.Severity != broken || !strings.Contains(f.Detail, "00002_image.sql") || !strings.Contains(f.Advice, "migrate status") {
+	doctor := examination{cfg: cfg, now: time.Now()}
+	if f := doctor.checkDatabase(t.Context())[0]; f.Status != statusError || !strings.Contains(f.Detail, "00002_image.sql") || !strings.Contains(f.Action, "migrate status") {
 		t.Errorf("the doctor: %+v", f)
 	}
 	out, errs, err := command(t, binary, env, "migrate", "status")

@@ -10,14 +10,16 @@ import (
 	"llmhist/modules/chat"
 	"llmhist/modules/image"
 	"llmhist/modules/speech"
+	"llmhist/platform/probe"
 	"llmhist/platform/uid"
 )
 
 // providerLine says who answers for a module, for the start-up lines and the
 // doctor.
 type providerLine struct {
-	module, text string
-	problem      string // what the operator has to do; "" = nothing
+	module, name, text string
+	problem            string          // what the operator has to do; "" = nothing
+	endpoint           *probe.Endpoint // where it is; nil = on this machine
 }
 
 // describeProviders lists the providers of every module, those that serve
@@ -34,6 +36,7 @@ func plannedProviders(ctx context.Context, cfg config.Config) (map[string][]prov
 		faults["chat"] = err
 	} else {
 		lines["chat"] = append(chatLines(module.Describe()), unusedKeys(cfg, module.Describe())...)
+		module.Close()
 	}
 	if planned, err := cfg.ImageConfig().Describe(); err != nil {
 		faults["image"] = err
@@ -44,6 +47,7 @@ func plannedProviders(ctx context.Context, cfg config.Config) (map[string][]prov
 		faults["speech"] = err
 	} else {
 		lines["speech"] = speechLines(module.Describe(ctx))
+		_ = module.Close(ctx) // nothing was spoken
 	}
 	return lines, faults
 }
@@ -57,10 +61,14 @@ func unusedKeys(cfg config.Config, providers []chat.ProviderStatus) []providerLi
 	}
 	list := []providerLine{}
 	if cfg.OpenAI.APIKey != "" && !used["openai"] {
-		list = append(list, providerLine{"chat", "openai: not used", "OPENAI_API_KEY is set. To use it, set OPENAI_DEFAULT_MODEL too."})
+		list = append(list, providerLine{
+			module: "chat", name: "openai", text: "openai: not used", problem: "OPENAI_API_KEY is set. To use it, set OPENAI_DEFAULT_MODEL too.",
+		})
 	}
 	if cfg.GitHub.Token != "" && !used["github"] {
-		list = append(list, providerLine{"chat", "github: not used", "GITHUB_TOKEN is set. " + chat.GitHubRetiredAdvice})
+		list = append(list, providerLine{
+			module: "chat", name: "github", text: "github: not used", problem: "GITHUB_TOKEN is set. " + chat.GitHubRetiredAdvice,
+		})
 	}
 	return list
 }
@@ -68,11 +76,9 @@ func unusedKeys(cfg config.Config, providers []chat.ProviderStatus) []providerLi
 func chatLines(providers []chat.ProviderStatus) []providerLine {
 	list := []providerLine{}
 	for _, status := range providers {
-		line := providerLine{module: "chat", text: sayProvider(status.Name, status.Models, status.Note)}
-		if status.Name == "github" {
-			line.problem = chat.GitHubRetiredAdvice
-		}
-		list = append(list, line)
+		list = append(list, providerLine{
+			module: "chat", name: status.Name, text: sayProvider(status.Name, status.Models, status.Note), endpoint: status.Endpoint,
+		})
 	}
 	return list
 }
@@ -80,7 +86,9 @@ func chatLines(providers []chat.ProviderStatus) []providerLine {
 func imageLines(providers []image.ProviderStatus) []providerLine {
 	list := []providerLine{}
 	for _, status := range providers {
-		list = append(list, providerLine{module: "image", text: sayProvider(status.Name, status.Models, status.Note)})
+		list = append(list, providerLine{
+			module: "image", name: status.Name, text: sayProvider(status.Name, status.Models, status.Note), endpoint: status.Endpoint,
+		})
 	}
 	return list
 }
@@ -88,7 +96,9 @@ func imageLines(providers []image.ProviderStatus) []providerLine {
 func speechLines(providers []speech.ProviderStatus) []providerLine {
 	list := []providerLine{}
 	for _, status := range providers {
-		line := providerLine{module: "speech", text: sayProvider(status.Name, status.Models, status.Note)}
+		line := providerLine{
+			module: "speech", name: status.Name, text: sayProvider(status.Name, status.Models, status.Note), endpoint: status.Endpoint,
+		}
 		if len(status.Models) == 0 {
 			line.problem = status.Note
 		}

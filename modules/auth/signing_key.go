@@ -45,6 +45,11 @@ func openSigningKeys(ctx context.Context, cfg Config, dataDir string, logger *sl
 	if err != nil {
 		return nil, err
 	}
+	return trustedKeys(cfg, private)
+}
+
+// trustedKeys adds the configured public keys to the private one.
+func trustedKeys(cfg Config, private *rsa.PrivateKey) (*signingKeys, error) {
 	keys := &signingKeys{private: private, kid: thumbprint(&private.PublicKey), public: map[string]*rsa.PublicKey{}}
 	keys.public[keys.kid] = &private.PublicKey
 	if cfg.PublicKeyPath == "" {
@@ -76,21 +81,28 @@ func openPrivateKey(ctx context.Context, cfg Config, dataDir string, logger *slo
 }
 
 func readPrivateKey(ctx context.Context, path string, passphrase logging.Secret, logger *slog.Logger) (*rsa.PrivateKey, error) {
-	data, mode, err := readKeyFile(path)
+	key, mode, err := loadPrivateKey(path, passphrase)
 	if err != nil {
-		return nil, err
-	}
-	key, err := parsePrivateKey(data, passphrase)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkKeySize(&key.PublicKey); err != nil {
 		return nil, err
 	}
 	if mode.Perm()&0o077 != 0 {
 		logger.WarnContext(ctx, "signing key is readable by others", "file", path, "mode", fmt.Sprintf("%04o", mode.Perm()), "fix", "chmod 600")
 	}
 	return key, nil
+}
+
+// loadPrivateKey returns a key of a size that may sign, and the mode of its
+// file.
+func loadPrivateKey(path string, passphrase logging.Secret) (*rsa.PrivateKey, fs.FileMode, error) {
+	data, mode, err := readKeyFile(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	key, err := parsePrivateKey(data, passphrase)
+	if err != nil {
+		return nil, 0, err
+	}
+	return key, mode, checkKeySize(&key.PublicKey)
 }
 
 // readKeyFile reads a small regular file. Its errors leave out the path, which

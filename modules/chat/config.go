@@ -228,7 +228,7 @@ func (u Upstream) provider() (Provider, error) {
 		return newOpenAI(u), nil
 	case gitHubName:
 		if u.APIKey == "" {
-			return nil, fmt.Errorf("%s is not set, and the provider %q needs it", strings.Replace(u.key("api_key"), "GITHUB_API_KEY", "GITHUB_TOKEN", 1), u.Name)
+			return nil, fmt.Errorf("%s is not set, and the provider %q needs it", u.credential(), u.Name)
 		}
 		return newGitHub(u), nil
 	default:

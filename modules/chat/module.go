@@ -19,6 +19,7 @@ import (
 
 	"llmhist/platform/database"
 	"llmhist/platform/outbound"
+	"llmhist/platform/probe"
 	"llmhist/platform/web"
 )
 
@@ -128,17 +129,19 @@ type ProviderStatus struct {
 	Name   string
 	Models []string // its default first
 	Note   string   // what it is, or where prompts go
+
+	Endpoint *probe.Endpoint // where it is and how to ask it; nil = in this process
 }
 
 // Describe lists the providers in their order.
 func (m *Module) Describe() []ProviderStatus {
 	list := []ProviderStatus{}
 	for _, provider := range m.service.catalogue.providers {
-		note := "quotes llmhist's documentation, not a language model"
-		if remote, ok := provider.(interface{ Destination() string }); ok {
-			note = "sends prompts to " + remote.Destination()
+		status := ProviderStatus{Name: provider.Name(), Models: provider.Models(), Note: "quotes llmhist's documentation, not a language model"}
+		if remote, ok := provider.(*openAI); ok {
+			status.Note, status.Endpoint = "sends prompts to "+remote.Destination(), remote.endpoint()
 		}
-		list = append(list, ProviderStatus{Name: provider.Name(), Models: provider.Models(), Note: note})
+		list = append(list, status)
 	}
 	return list
 }

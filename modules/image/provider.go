@@ -9,6 +9,7 @@ import (
 
 	"llmhist/platform/fault"
 	"llmhist/platform/picture"
+	"llmhist/platform/probe"
 )
 
 // Model is one thing that makes pictures.
@@ -63,6 +64,8 @@ type ProviderStatus struct {
 	Models []string // as GET /image/models lists them, the default first
 	Remote bool     // prompts leave this machine
 	Note   string   // what the operator should know; "" = nothing
+
+	Endpoint *probe.Endpoint // where it is and how to ask it; nil = in this process
 }
 
 // candidate is a provider's model that can serve a request.

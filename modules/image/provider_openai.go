@@ -25,7 +25,10 @@ func newOpenAI(upstream Upstream, cores gate) *openAI {
 }
 
 func (o *openAI) status() ProviderStatus {
-	return ProviderStatus{Name: o.upstream.Name, Models: o.upstream.Models, Remote: true, Note: "sends prompts to " + hostOf(o.upstream.BaseURL)}
+	return ProviderStatus{
+		Name: o.upstream.Name, Models: o.upstream.Models, Remote: true, Note: "sends prompts to " + hostOf(o.upstream.BaseURL),
+		Endpoint: o.upstream.endpoint(o.upstream.BaseURL + "/models"),
+	}
 }
 
 func (o *openAI) models() []Model {

@@ -34,7 +34,9 @@ func (p *pollinations) status() ProviderStatus {
 	if p.upstream.APIKey == "" {
 		note += "; no key is set, and without one the service refuses to generate (POLLINATIONS_API_KEY)"
 	}
-	return ProviderStatus{Name: p.upstream.Name, Models: p.upstream.Models, Remote: true, Note: note}
+	endpoint := p.upstream.endpoint(p.base + "/image/models")
+	endpoint.OpenList = true
+	return ProviderStatus{Name: p.upstream.Name, Models: p.upstream.Models, Remote: true, Note: note, Endpoint: endpoint}
 }
 
 func (p *pollinations) models() []Model {

@@ -8,6 +8,7 @@ import (
 
 	"llmhist/platform/audio"
 	"llmhist/platform/fault"
+	"llmhist/platform/probe"
 )
 
 // catalog knows every provider and decides which of them serves a request.
@@ -182,5 +183,8 @@ func (c *catalog) describe(ctx context.Context, p provider) ProviderStatus {
 		}
 	}
 	status.Note = strings.Join(notes, " ")
+	if remote, ok := p.(interface{ endpoint() *probe.Endpoint }); ok {
+		status.Endpoint = remote.endpoint()
+	}
 	return status
 }

@@ -15,6 +15,7 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/history"
 	"llmhist/platform/outbound"
+	"llmhist/platform/probe"
 	"llmhist/platform/web"
 )
 
@@ -52,6 +53,8 @@ type ProviderStatus struct {
 	Models []string // those that can be used now
 	Remote bool     // texts leave this machine
 	Note   string   // what it is, and what is missing
+
+	Endpoint *probe.Endpoint // where it is and how to ask it; nil = on this machine
 }
 
 // New returns the module. An error says what is wrong with the configuration.

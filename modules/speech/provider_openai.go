@@ -196,9 +196,7 @@ func (o *openAI) request(ctx context.Context, u utterance) (*http.Request, error
 	if id := identity.RequestID(ctx); id != "" {
 		request.Header.Set("X-Request-Id", id)
 	}
-	if key := o.upstream.APIKey.Reveal(); key != "" {
-		request.Header.Set("Authorization", "Bearer "+key)
-	}
+	o.authorize(request.Header)
 	return request, nil
 }
 
