@@ -17,6 +17,7 @@ const (
 	Internal         Kind = iota // 500: a defect of ours; the cause is logged, never shown
 	Malformed                    // 400: the request cannot be parsed
 	Invalid                      // 422: parsed, but a value is not acceptable
+	Contradictory                // 422: it contradicts an earlier request
 	Unauthenticated              // 401: no credential, or one that is not valid
 	PaymentRequired              // 402: a budget of ours is used up
 	Forbidden                    // 403: known, but not allowed

@@ -77,7 +77,7 @@ func badKey() error {
 }
 
 func reused() error {
-	return fault.New(fault.Invalid, "idempotency_key_reused",
+	return fault.New(fault.Contradictory, "idempotency_key_reused",
 		"This Idempotency-Key came with another request before. Make a new key for each request, and use it again only to repeat that.")
 }
 

@@ -57,6 +57,7 @@ var statusOf = map[fault.Kind]int{
 	fault.Internal:         http.StatusInternalServerError,
 	fault.Malformed:        http.StatusBadRequest,
 	fault.Invalid:          http.StatusUnprocessableEntity,
+	fault.Contradictory:    http.StatusUnprocessableEntity,
 	fault.Unauthenticated:  http.StatusUnauthorized,
 	fault.PaymentRequired:  http.StatusPaymentRequired,
 	fault.Forbidden:        http.StatusForbidden,
