@@ -167,6 +167,7 @@ type Chat struct {
 	ContextTokens  int64           `mapstructure:"context_tokens"`
 	MaxAnswerBytes int             `mapstructure:"max_answer_bytes"`
 	Upstreams      []chat.Upstream `mapstructure:"upstreams"`
+	Aliases        []chat.Alias    `mapstructure:"aliases"`
 }
 
 // Image orders the image providers and adds further ones.
@@ -321,7 +322,7 @@ func (c Config) AuthConfig() auth.Config {
 func (c Config) ChatConfig() chat.Config {
 	return chat.Config{
 		Providers: c.Chat.Providers, ContextTokens: c.Chat.ContextTokens, MaxAnswerBytes: c.Chat.MaxAnswerBytes,
-		OpenAI: c.OpenAI, GitHub: c.GitHub, Upstreams: c.Chat.Upstreams,
+		OpenAI: c.OpenAI, GitHub: c.GitHub, Upstreams: c.Chat.Upstreams, Aliases: c.Chat.Aliases,
 	}
 }
 

@@ -140,20 +140,20 @@ func (s *service) prepare(ctx context.Context, userID int64, q ask) (exchangeSta
 	return begin, nil
 }
 
-// targetsFor returns who is asked, in order. Only a request that leaves the
-// choice open has more than one, and only where the operator ordered the
-// providers: a model that was named is never replaced. A session whose model is
+// targetsFor returns who is asked, in order. More than one are an alias, and a
+// request that leaves the choice open where the operator ordered the providers: a
+// model that was named is never replaced. A session whose model is
 // not offered any more is as open as one without.
 func (s *service) targetsFor(asked, ofSession string) ([]target, error) {
 	if asked != "" {
-		named, known := s.catalogue.find(asked)
+		named, known := s.catalogue.resolve(asked)
 		if !known {
 			return nil, unknownModel()
 		}
-		return []target{named}, nil
+		return named, nil
 	}
-	if kept, known := s.catalogue.find(ofSession); known {
-		return []target{kept}, nil
+	if kept, known := s.catalogue.resolve(ofSession); known {
+		return kept, nil
 	}
 	targets := s.catalogue.inOrder()
 	if !s.fallback {
@@ -302,6 +302,7 @@ func (a *answering) store(ctx context.Context, failed *fault.Error) (message, er
 	usage.Update(ctx, func(f *usage.Figures) {
 		f.InputTokens, f.OutputTokens, f.Estimated = a.answer.Tokens.Input, a.answer.Tokens.Output, a.answer.Tokens.Estimated
 		f.OutputBytes = int64(len(a.answer.Content))
+		f.CostUSD = a.service.catalogue.cost(a.answer.Provider, a.answer.Model, a.answer.Tokens)
 	})
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
 	defer cancel()

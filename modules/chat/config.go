@@ -39,9 +39,26 @@ type Config struct {
 	// MaxAnswerBytes is where an answer is cut. 0 means DefaultMaxAnswerBytes.
 	MaxAnswerBytes int `mapstructure:"max_answer_bytes"`
 
+	// Aliases name models that stand in for each other.
+	Aliases []Alias `mapstructure:"aliases"`
+
 	OpenAI    OpenAI     `mapstructure:"openai"`
 	GitHub    GitHub     `mapstructure:"github"`
 	Upstreams []Upstream `mapstructure:"upstreams"`
+}
+
+// Alias is a name of the operator's under which users ask for the first of its
+// models that answers.
+type Alias struct {
+	Name   string   `mapstructure:"name"`
+	Models []string `mapstructure:"models"` // ids, or "provider/id", in order
+}
+
+// Price is what a model costs, in US dollars for a million tokens.
+type Price struct {
+	Model  string  `mapstructure:"model"`
+	Input  float64 `mapstructure:"input"`
+	Output float64 `mapstructure:"output"`
 }
 
 // OpenAI configures the provider "openai": OpenAI itself or one service that
@@ -71,13 +88,14 @@ type GitHub struct {
 // Upstream configures one more remote provider under a name of its own.
 type Upstream struct {
 	Name         string         `mapstructure:"name"` // lower case, unique
-	Type         string         `mapstructure:"type"` // "openai" (also "") or "github"
+	Type         string         `mapstructure:"type"` // "openai" (also ""), "azure", "ollama", "pollinations" or "github"
 	BaseURL      string         `mapstructure:"base_url"`
 	APIKey       logging.Secret `mapstructure:"api_key"`
 	DefaultModel string         `mapstructure:"default_model"`
 	Models       []string       `mapstructure:"models"`
 	// EmbeddingModels make embeddings and do not chat.
 	EmbeddingModels []string                  `mapstructure:"embedding_models"`
+	Prices          []Price                   `mapstructure:"prices"`
 	Headers         map[string]logging.Secret `mapstructure:"headers"` // sent with every request
 	Timeouts        Timeouts                  `mapstructure:"timeouts"`
 	Limits          outbound.Policy           `mapstructure:"limits"`
@@ -115,6 +133,9 @@ const (
 	openAIName = "openai"
 	gitHubName = "github"
 )
+
+// baseURLs are where the services of a type live unless configured otherwise.
+var baseURLs = map[string]string{"ollama": "http://127.0.0.1:11434/v1", "pollinations": "https://gen.pollinations.ai/v1"}
 
 var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
 
@@ -213,6 +234,9 @@ func (u Upstream) key(setting string) string {
 
 // provider builds the client of an upstream.
 func (u Upstream) provider() (Provider, error) {
+	if u.BaseURL == "" {
+		u.BaseURL = baseURLs[u.Type]
+	}
 	base, err := url.Parse(u.BaseURL)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, fmt.Errorf("%s must be an address such as https://host/v1", u.key("base_url"))
@@ -223,8 +247,13 @@ func (u Upstream) provider() (Provider, error) {
 	if u.DefaultModel == "" {
 		return nil, fmt.Errorf("%s is not set: name the model that answers when a request names none, or set CHAT_PROVIDERS=local for the built-in guide", u.key("default_model"))
 	}
+	for _, price := range u.Prices {
+		if price.Model == "" || price.Input < 0 || price.Output < 0 {
+			return nil, fmt.Errorf("%s: each price needs a model and must not be negative", u.key("prices"))
+		}
+	}
 	switch u.Type {
-	case "", openAIName:
+	case "", openAIName, "azure", "ollama", "pollinations":
 		return newOpenAI(u), nil
 	case gitHubName:
 		if u.APIKey == "" {
@@ -232,7 +261,7 @@ func (u Upstream) provider() (Provider, error) {
 		}
 		return newGitHub(u), nil
 	default:
-		return nil, fmt.Errorf("%s is %q: it must be openai or github", u.key("type"), u.Type)
+		return nil, fmt.Errorf("%s is %q: it must be openai, azure, ollama, pollinations or github", u.key("type"), u.Type)
 	}
 }
 

@@ -69,6 +69,10 @@ func TestABadConfigurationNamesTheKeyToChange(t *testing.T) {
 		"a bad name":                {with(func(u *Upstream) { u.Name = "A B" }), "chat.upstreams: the name"},
 		"a taken name":              {with(func(u *Upstream) { u.Name = "local" }), `chat.upstreams: the name "local" is taken`},
 		"an upstream without model": {with(func(u *Upstream) { u.DefaultModel = "" }), "chat.upstreams[lab].default_model is not set"},
+		"an alias of nothing":       {Config{Aliases: []Alias{{Name: "best"}}}, "chat.aliases: each alias"},
+		"an alias of no model":      {Config{Aliases: []Alias{{Name: "best", Models: []string{"gpt-9"}}}}, `names the model "gpt-9", which no provider offers`},
+		"an alias that is a model":  {Config{Aliases: []Alias{{Name: "local/guide", Models: []string{"local/guide"}}}}, `the name "local/guide" is taken`},
+		"a price below nothing":     {with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Input: -1}} }), "chat.upstreams[lab].prices"},
 		"an unknown type":           {with(func(u *Upstream) { u.Type = "soap" }), "chat.upstreams[lab].type"},
 		"a negative context":        {Config{ContextTokens: -1}, "chat.context_tokens"},
 	}
@@ -91,7 +95,7 @@ func TestAPrintedConfigurationKeepsItsSecrets(t *testing.T) {
 }
 
 func TestAModelIsFoundByItsIDOrByProviderAndID(t *testing.T) {
-	c := catalogue{[]Provider{echoing("one", "a", "b"), echoing("two", "b", "one/b", "c")}}
+	c := catalogue{providers: []Provider{echoing("one", "a", "b"), echoing("two", "b", "one/b", "c")}}
 	for model, want := range map[string]string{
 		"a": "one a", "b": "one b", "two/b": "two b", "c": "two c", "two/c": "two c", "one/a": "one a",
 		"one/b":     "two one/b", // an exact id comes before a provider's name

@@ -48,12 +48,13 @@ func (s *service) embed(ctx context.Context, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, estimated := gjson.GetBytes(answer, "usage.prompt_tokens").Int(), false
-	if tokens <= 0 {
-		tokens, estimated = estimateTokens(input.String()), true
+	used, estimated := gjson.GetBytes(answer, "usage.prompt_tokens").Int(), false
+	if used <= 0 {
+		used, estimated = estimateTokens(input.String()), true
 	}
 	usage.Update(ctx, func(f *usage.Figures) {
-		f.InputTokens, f.Estimated, f.OutputBytes = tokens, estimated, int64(len(answer))
+		f.InputTokens, f.Estimated, f.OutputBytes = used, estimated, int64(len(answer))
+		f.CostUSD = s.catalogue.cost(to.provider.Name(), to.model, tokens{Input: used})
 	})
 	return inFormat(answer, format == "base64"), nil
 }

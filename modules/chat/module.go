@@ -68,7 +68,12 @@ func New(config Config, deps Deps) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return assemble(config, deps, providers), nil
+	module := assemble(config, deps, providers)
+	if err := module.service.catalogue.addAliases(config.Aliases); err != nil {
+		module.Close()
+		return nil, err
+	}
+	return module, nil
 }
 
 func assemble(config Config, deps Deps, providers []Provider) *Module {
@@ -83,7 +88,7 @@ func assemble(config Config, deps Deps, providers []Provider) *Module {
 	}
 	s := &service{
 		instance: deps.Instance, living: deps.Living,
-		repository: deps.repository(), catalogue: catalogue{providers}, logger: deps.Logger, now: deps.Now, newID: deps.NewID,
+		repository: deps.repository(), catalogue: catalogue{providers: providers}, logger: deps.Logger, now: deps.Now, newID: deps.NewID,
 		fallback: len(config.Providers) > 0, contextTokens: config.ContextTokens, maxAnswer: config.MaxAnswerBytes,
 	}
 	return &Module{service: s, handler: handler{s}}

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,7 +62,16 @@ type target struct {
 }
 
 // catalogue finds providers by model id.
-type catalogue struct{ providers []Provider }
+type catalogue struct {
+	providers []Provider
+	aliases   []alias
+}
+
+// alias is a name of the operator's for models that stand in for each other.
+type alias struct {
+	name    string
+	targets []target // in order, at least one
+}
 
 // models lists every model in the order of the providers.
 func (c catalogue) models() []Model {
@@ -71,7 +81,47 @@ func (c catalogue) models() []Model {
 			list = append(list, Model{ID: id, Provider: provider.Name(), Default: i == 0 && j == 0})
 		}
 	}
+	for _, a := range c.aliases {
+		list = append(list, Model{ID: a.name, Provider: a.targets[0].provider.Name()})
+	}
 	return list
+}
+
+// resolve returns who answers for a model, in order: the one that find finds, or
+// all of an alias.
+func (c catalogue) resolve(model string) ([]target, bool) {
+	if one, known := c.find(model); known {
+		return []target{one}, true
+	}
+	for _, a := range c.aliases {
+		if a.name == model {
+			return a.targets, true
+		}
+	}
+	return nil, false
+}
+
+// addAliases adds the operator's names for models. An error names the key that
+// has to change.
+func (c *catalogue) addAliases(list []Alias) error {
+	for _, named := range list {
+		if named.Name == "" || len(named.Models) == 0 {
+			return errors.New("chat.aliases: each alias needs a name and models")
+		}
+		if _, taken := c.resolve(named.Name); taken {
+			return fmt.Errorf("chat.aliases: the name %q is taken", named.Name)
+		}
+		made := alias{name: named.Name}
+		for _, model := range named.Models {
+			one, known := c.find(model)
+			if !known {
+				return fmt.Errorf("chat.aliases: %q names the model %q, which no provider offers", named.Name, model)
+			}
+			made.targets = append(made.targets, one)
+		}
+		c.aliases = append(c.aliases, made)
+	}
+	return nil
 }
 
 // find returns who answers for the model: an exact id of the first provider

@@ -18,7 +18,8 @@ import (
 type openAI struct {
 	name    string
 	models  []string
-	vectors []string    // models that make embeddings
+	vectors []string // models that make embeddings
+	prices  []Price
 	base    string      // without a slash at its end
 	headers http.Header // on every request, the credential among them
 	client  *outbound.Client
@@ -36,7 +37,7 @@ func newOpenAI(u Upstream) *openAI {
 		headers.Set(name, value.Reveal())
 	}
 	return &openAI{
-		name: u.Name, models: u.models(), vectors: u.EmbeddingModels, headers: headers,
+		name: u.Name, models: u.models(), vectors: u.EmbeddingModels, prices: u.Prices, headers: headers,
 		base:   strings.TrimRight(u.BaseURL, "/"),
 		client: outbound.New(u.Name, u.limits()),
 	}
