@@ -106,7 +106,7 @@ func (a *App) openStores(ctx context.Context) (err error) {
 // functions given to it here.
 func (a *App) openModules(ctx context.Context) (err error) {
 	cfg := a.config
-	if a.auth, err = openAuth(ctx, cfg, auth.Deps{DB: a.db, Logger: a.logger, OnUserDeleted: a.eraseUser, Announce: a.announceChange}); err != nil {
+	if a.auth, err = openAuth(ctx, cfg, auth.Deps{DB: a.db, Logger: a.logger, OnUserDeleted: a.eraseUser, Announce: a.announceChange, Limiter: a.limiter}); err != nil {
 		return err
 	}
 	if err := a.joinOthers(ctx); err != nil {

@@ -186,7 +186,7 @@ func (s *service) finishDeletion(ctx context.Context, id int64) error {
 // Wrong ones are counted per account, so that a stolen access token is no way
 // to find the password out.
 func (s *service) confirmPassword(ctx context.Context, user User, password string) error {
-	if err := s.guesses.take(user.ID); err != nil {
+	if err := s.guesses.take(ctx, user.ID); err != nil {
 		return err
 	}
 	match, _, err := s.hasher.verify(ctx, password, user.PasswordHash)
@@ -196,6 +196,6 @@ func (s *service) confirmPassword(ctx context.Context, user User, password strin
 	if !match {
 		return fault.New(fault.Forbidden, "wrong_password", "The current password is not right.")
 	}
-	s.guesses.forget(user.ID)
+	s.guesses.forget(ctx, user.ID)
 	return nil
 }

@@ -1,64 +1,37 @@
 package auth
 
 import (
-	"sync"
+	"context"
+	"strconv"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
 	"llmhist/platform/fault"
+	"llmhist/platform/ratelimit"
 )
 
 const (
 	guessesAllowed = 10
 	guessesWindow  = 15 * time.Minute
-	guessedUsers   = 8192
 )
 
 // guesses counts the passwords that were tried by signed-in callers, per
-// account. It is safe for concurrent use.
-type guesses struct {
-	mu      sync.Mutex
-	windows *lru.Cache[int64, guessWindow]
-	now     func() time.Time
-}
+// account: some at once, then one each time a part of the window has passed.
+type guesses struct{ limiter ratelimit.Limiter }
 
-type guessWindow struct {
-	count int
-	ends  time.Time
-}
-
-func newGuesses(now func() time.Time) *guesses {
-	windows, err := lru.New[int64, guessWindow](guessedUsers)
-	if err != nil { // only for a size below one
-		panic(err)
+// take counts one try before it is made, or refuses it. When the count is
+// unknown it is made.
+func (g guesses) take(ctx context.Context, userID int64) error {
+	decision, err := g.limiter.Take(ctx, guessesOf(userID), ratelimit.Rule{Requests: guessesAllowed, Window: guessesWindow})
+	if err != nil || decision.Allowed {
+		return nil //nolint:nilerr // as for every other limit
 	}
-	return &guesses{windows: windows, now: now}
-}
-
-// take counts one try before it is made, or refuses it.
-func (g *guesses) take(userID int64) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := g.now()
-	window, ok := g.windows.Get(userID)
-	if !ok || !now.Before(window.ends) {
-		window = guessWindow{ends: now.Add(guessesWindow)}
+	return &fault.Error{
+		Kind: fault.RateLimited, Code: "too_many_attempts", RetryAfter: decision.RetryAfter,
+		Detail: "The password was wrong too often. Try again later.",
 	}
-	if window.count >= guessesAllowed {
-		return &fault.Error{
-			Kind: fault.RateLimited, Code: "too_many_attempts", RetryAfter: window.ends.Sub(now),
-			Detail: "The password was wrong too often. Try again later.",
-		}
-	}
-	window.count++
-	g.windows.Add(userID, window)
-	return nil
 }
 
 // forget starts anew after a right password.
-func (g *guesses) forget(userID int64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.windows.Remove(userID)
-}
+func (g guesses) forget(ctx context.Context, userID int64) { g.limiter.Forget(ctx, guessesOf(userID)) }
+
+func guessesOf(userID int64) string { return "password|user " + strconv.FormatInt(userID, 10) }

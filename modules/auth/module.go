@@ -21,6 +21,7 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/identity"
 	"llmhist/platform/logging"
+	"llmhist/platform/ratelimit"
 	"llmhist/platform/web"
 )
 
@@ -76,6 +77,9 @@ type Deps struct {
 	// changed; they give it to Forget. It must not block. nil = they notice
 	// within five seconds.
 	Announce func(Change)
+	// Limiter counts wrong passwords of an account, over all processes when it is
+	// shared. nil = this process counts.
+	Limiter ratelimit.Limiter
 }
 
 // Module is the account system. It owns no goroutines and needs no closing.

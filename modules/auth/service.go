@@ -8,6 +8,7 @@ import (
 	"llmhist/platform/fault"
 	"llmhist/platform/identity"
 	"llmhist/platform/logging"
+	"llmhist/platform/ratelimit"
 )
 
 const (
@@ -28,7 +29,7 @@ type service struct {
 	hasher        *hasher
 	tokens        *tokens
 	gate          *gate
-	guesses       *guesses
+	guesses       guesses
 	now           func() time.Time
 	newID         func(time.Time) string
 	onUserDeleted func(ctx context.Context, userID int64) error
@@ -51,7 +52,10 @@ func newService(cfg Config, deps Deps, tokens *tokens) *service {
 		deps.Announce = func(Change) {}
 	}
 	s.gate = newGate(gate{tokens: tokens, sessions: s.sessions, keys: s.keys, users: s.users, now: s.now, logger: s.logger, announce: deps.Announce})
-	s.guesses = newGuesses(s.now)
+	s.guesses = guesses{deps.Limiter}
+	if deps.Limiter == nil {
+		s.guesses = guesses{ratelimit.NewLocal(s.now)}
+	}
 	return s
 }
 

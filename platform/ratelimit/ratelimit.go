@@ -73,6 +73,8 @@ type Limiter interface {
 	// Take counts one request of key against rule. An error means that the
 	// count is unknown; the caller decides what that means.
 	Take(ctx context.Context, key string, rule Rule) (Decision, error)
+	// Forget gives key a fresh window. Where that fails, the count goes on.
+	Forget(ctx context.Context, key string)
 }
 
 // maxKeys bounds the memory of a Local limiter: about 10 MB.
@@ -107,6 +109,9 @@ func (l *Local) Take(_ context.Context, key string, rule Rule) (Decision, error)
 	l.full[key] = next
 	return decision, nil
 }
+
+// Forget gives key a fresh window; see Limiter.
+func (l *Local) Forget(_ context.Context, key string) { l.takeBack(key) }
 
 // takeBack forgets a key and returns how much of its window is used.
 func (l *Local) takeBack(key string) time.Duration {

@@ -83,6 +83,22 @@ func (r *Redis) Take(ctx context.Context, key string, rule Rule) (Decision, erro
 	return r.local.Take(ctx, key, rule)
 }
 
+// Forget gives key a fresh window; see Limiter.
+func (r *Redis) Forget(ctx context.Context, key string) {
+	r.local.Forget(ctx, key)
+	if !r.mayAsk() {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, redisclient.Deadline)
+	defer cancel()
+	switch err := r.client.Del(bounded, keyPrefix+key).Err(); {
+	case err == nil:
+		r.resume(ctx)
+	case ctx.Err() == nil:
+		r.pause(ctx, err)
+	}
+}
+
 // mayAsk reports whether to ask the server. While it is away one request per
 // pause tries: the others neither wait for it nor hand over a count that is
 // under way already.

@@ -102,6 +102,22 @@ func TestRedisDecidesAsTheLocalLimiterDoes(t *testing.T) {
 	})
 }
 
+func TestAForgottenKeyHasAFreshWindowForEveryProcess(t *testing.T) {
+	eachRedis(t, func(t *testing.T, address string) {
+		one, two, key := openRedis(t, address), openRedis(t, address), freshKey(t)
+		rule := Rule{Requests: 1, Window: time.Hour}
+		for range 2 {
+			if d, err := one.Take(t.Context(), key, rule); err != nil || !d.Allowed {
+				t.Fatalf("%+v %v", d, err)
+			}
+			if d, _ := two.Take(t.Context(), key, rule); d.Allowed {
+				t.Fatal("the window was not shared")
+			}
+			two.Forget(t.Context(), key)
+		}
+	})
+}
+
 func TestWithoutRedisLimitsHoldPerProcessAndItHeals(t *testing.T) {
 	server := miniredis.RunT(t)
 	r := openRedis(t, "redis://"+server.Addr())
