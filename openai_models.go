@@ -61,7 +61,7 @@ func (a *App) models(ctx context.Context) []modelEntry {
 			list = append(list, modelEntry{ID: id, Object: "model", OwnedBy: provider, Service: service})
 		}
 	}
-	for _, offer := range a.chat.Models() {
+	for _, offer := range a.chat.ListModels(ctx) {
 		add("chat", offer.ID, offer.Provider)
 	}
 	for _, offer := range a.chat.EmbeddingModels() {

@@ -83,7 +83,7 @@ func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer me
 	if err != nil {
 		return message{}, err
 	}
-	targets, err := s.targetsFor(q.Model, begin.Session.Model)
+	targets, err := s.targetsFor(ctx, q.Model, begin.Session.Model)
 	if err != nil {
 		return message{}, err
 	}
@@ -144,9 +144,9 @@ func (s *service) prepare(ctx context.Context, userID int64, q ask) (exchangeSta
 // request that leaves the choice open where the operator ordered the providers: a
 // model that was named is never replaced. A session whose model is
 // not offered any more is as open as one without.
-func (s *service) targetsFor(asked, ofSession string) ([]target, error) {
+func (s *service) targetsFor(ctx context.Context, asked, ofSession string) ([]target, error) {
 	if asked != "" {
-		named, known := s.catalogue.resolve(asked)
+		named, known := s.resolve(ctx, asked)
 		if !known {
 			return nil, unknownModel()
 		}
@@ -160,6 +160,17 @@ func (s *service) targetsFor(asked, ofSession string) ([]target, error) {
 		targets = targets[:1]
 	}
 	return targets, nil
+}
+
+// resolve is that of the catalogue, after providers that can be asked what they
+// offer were asked about a model that nobody knows.
+func (s *service) resolve(ctx context.Context, model string) ([]target, bool) {
+	named, known := s.catalogue.resolve(model)
+	if known {
+		return named, true
+	}
+	s.catalogue.discover(ctx, discoveryPause)
+	return s.catalogue.resolve(model)
 }
 
 // promptFor returns the system prompt, as much of the session's history as fits

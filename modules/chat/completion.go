@@ -19,7 +19,7 @@ func (s *service) complete(ctx context.Context, q completionAsk, send func(answe
 	if err != nil {
 		return message{}, nil, err
 	}
-	targets, err := s.targetsFor(q.Model, "")
+	targets, err := s.targetsFor(ctx, q.Model, "")
 	if err != nil {
 		return message{}, nil, err
 	}

@@ -269,7 +269,7 @@ func (u Upstream) provider() (Provider, error) {
 func (u Upstream) models() []string {
 	list := []string{u.DefaultModel}
 	for _, id := range u.Models {
-		if id != "" && !slices.Contains(list, id) {
+		if id != "" && id != everyModel && !slices.Contains(list, id) {
 			list = append(list, id)
 		}
 	}

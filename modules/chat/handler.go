@@ -212,7 +212,8 @@ type deleteSessionInput struct {
 	ID string `path:"id" json:"-"`
 }
 
-func (h handler) listModels(_ context.Context, _ listModelsInput) (modelList, error) {
+func (h handler) listModels(ctx context.Context, _ listModelsInput) (modelList, error) {
+	h.service.catalogue.discover(ctx, discoveryFresh)
 	list := modelList{Models: []modelBody{}}
 	for _, m := range h.service.catalogue.models() {
 		list.Models = append(list.Models, modelBody(m))

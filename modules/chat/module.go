@@ -166,6 +166,13 @@ func (m *Module) Upstreams() []outbound.Status {
 // by default has Default set.
 func (m *Module) Models() []Model { return m.service.catalogue.models() }
 
+// ListModels is Models, after providers that can be asked what they offer were
+// asked when their lists are old.
+func (m *Module) ListModels(ctx context.Context) []Model {
+	m.service.catalogue.discover(ctx, discoveryFresh)
+	return m.Models()
+}
+
 // EmbeddingModels lists the models that make embeddings and do not chat.
 func (m *Module) EmbeddingModels() []Model {
 	list := []Model{}

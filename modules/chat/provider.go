@@ -15,7 +15,7 @@ type Provider interface {
 	// Name is how operators and users know it: "openai", "local".
 	Name() string
 	// Models lists the ids it answers to, its default first. There is at least
-	// one, and the list never changes.
+	// one, and that never changes.
 	Models() []string
 	// Answer sends the request and hands the text of the answer to emit in
 	// order as it comes, at once when the request is not streamed. An error of

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"llmhist/platform/outbound"
@@ -16,14 +17,15 @@ import (
 // (https://platform.openai.com/docs/api-reference/chat): OpenAI, Azure's v1,
 // Ollama, llama.cpp, LocalAI and many more.
 type openAI struct {
-	name    string
-	models  []string
-	vectors []string // models that make embeddings
-	prices  []Price
-	base    string      // without a slash at its end
-	headers http.Header // on every request, the credential among them
-	client  *outbound.Client
-	explain func(error) error // names faults of one service better; nil = as they are
+	name      string
+	models    []string
+	vectors   []string // models that make embeddings
+	prices    []Price
+	discovery *discovery  // nil = only the configured models are offered
+	base      string      // without a slash at its end
+	headers   http.Header // on every request, the credential among them
+	client    *outbound.Client
+	explain   func(error) error // names faults of one service better; nil = as they are
 }
 
 func newOpenAI(u Upstream) *openAI {
@@ -36,15 +38,18 @@ func newOpenAI(u Upstream) *openAI {
 	for name, value := range u.Headers {
 		headers.Set(name, value.Reveal())
 	}
-	return &openAI{
+	p := &openAI{
 		name: u.Name, models: u.models(), vectors: u.EmbeddingModels, prices: u.Prices, headers: headers,
 		base:   strings.TrimRight(u.BaseURL, "/"),
 		client: outbound.New(u.Name, u.limits()),
 	}
+	if slices.Contains(u.Models, everyModel) {
+		p.discovery = newDiscovery(p)
+	}
+	return p
 }
 
-func (p *openAI) Name() string     { return p.name }
-func (p *openAI) Models() []string { return p.models }
+func (p *openAI) Name() string { return p.name }
 
 // EmbeddingModels lists the models that make embeddings and do not chat.
 func (p *openAI) EmbeddingModels() []string { return p.vectors }

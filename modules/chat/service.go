@@ -73,7 +73,7 @@ func (s *service) createSession(ctx context.Context, title, model, system string
 		return session{}, err
 	}
 	if model != "" {
-		if _, known := s.catalogue.resolve(model); !known {
+		if _, known := s.resolve(ctx, model); !known {
 			return session{}, unknownModel()
 		}
 	}
