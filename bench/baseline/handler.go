@@ -56,6 +56,7 @@ func (h *handler) routes() http.Handler {
 	e.POST("/auth/refresh", h.refresh)
 	e.GET("/users/me", h.me)
 	e.POST("/chat", h.chat)
+	e.POST("/v1/chat/completions", h.proxy)
 	return e
 }
 

@@ -101,17 +101,20 @@ func (s *stage) run(ctx context.Context, server *rig.Child, scenario scenario, s
 }
 
 // streamScript wants a stream that was answered to its end.
-type streamScript struct{ request load.Request }
+type streamScript struct {
+	request load.Request
+	end     string // what only a whole answer has
+}
 
 // Next repeats the request.
 func (s streamScript) Next() load.Request { return s.request }
 
-// Judge looks for the event that only a whole answer has.
+// Judge looks for the end of a whole answer.
 func (s streamScript) Judge(status int, body []byte) error {
 	switch {
 	case status != http.StatusOK:
 		return load.Unexpected(status)
-	case !bytes.Contains(body, []byte("event: done")):
+	case !bytes.Contains(body, []byte(s.end)):
 		return errCut
 	case bytes.Count(body, s.request.Marker) < 100:
 		return errFew

@@ -32,7 +32,7 @@ func (r report) markdown() string {
 	fmt.Fprint(&b, "# Benchmarks\n\n")
 	r.writeConditions(&b)
 	r.writeStarts(&b)
-	for _, group := range []string{groupHealth, groupAccount, groupChat, groupImage, groupList} {
+	for _, group := range []string{groupHealth, groupAccount, groupChat, groupOpenAI, groupImage, groupList} {
 		r.writeGroup(&b, group)
 	}
 	r.writeShares(&b)

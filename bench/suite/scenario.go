@@ -31,6 +31,7 @@ const (
 	groupHealth  = "Health"
 	groupAccount = "Accounts"
 	groupChat    = "Chat through the fake upstream: a 1 KB answer"
+	groupOpenAI  = "OpenAI-compatible chat through the fake upstream: a 1 KB answer, against a proxy without history"
 	groupImage   = "Image generation"
 	groupList    = "Lists of images"
 )
@@ -38,6 +39,9 @@ const (
 const (
 	question = `{"message":"How do I add a provider?"}`
 	streamed = `{"message":"How do I add a provider?","stream":true}`
+
+	completion         = `{"model":"demo-1","messages":[{"role":"user","content":"How do I add a provider?"}]}`
+	streamedCompletion = `{"model":"demo-1","messages":[{"role":"user","content":"How do I add a provider?"}],"stream":true}`
 )
 
 // scenarios lists everything that is measured, in the order of the report.
@@ -52,6 +56,7 @@ func (s *stage) scenarios() []scenario {
 		{groupAccount, "GET /users/me", 10, quick, rig.Get("/users/me", s.user.Access), rig.Get("/users/me", s.baselineToken)},
 	}
 	list = append(list, s.chats()...)
+	list = append(list, s.completions()...)
 	list = append(list, s.images()...)
 	return append(list, s.lists()...)
 }
@@ -64,6 +69,16 @@ func (s *stage) chats() []scenario {
 		{groupChat, "POST /chat, 100 events", 1, quick, s.ask(streamed), s.askBaseline(streamed)},
 		{groupChat, "POST /chat, 100 events", 10, quick, s.ask(streamed), s.askBaseline(streamed)},
 		{groupChat, "POST /chat, local/guide", 10, quick, s.ask(guide), nil},
+	}
+}
+
+func (s *stage) completions() []scenario {
+	const name = "POST /v1/chat/completions"
+	return []scenario{
+		{groupOpenAI, name, 1, quick, complete(s.user.Access, completion), complete(s.baselineToken, completion)},
+		{groupOpenAI, name, 10, quick, complete(s.user.Access, completion), complete(s.baselineToken, completion)},
+		{groupOpenAI, name + ", 100 events", 1, quick, complete(s.user.Access, streamedCompletion), complete(s.baselineToken, streamedCompletion)},
+		{groupOpenAI, name + ", 100 events", 10, quick, complete(s.user.Access, streamedCompletion), complete(s.baselineToken, streamedCompletion)},
 	}
 }
 
@@ -119,7 +134,19 @@ func chat(token, body string) rig.Script {
 		request := load.Request{Wire: load.Encode(http.MethodPost, "/chat", address, rig.JSONHeader(token), []byte(body))}
 		if body == streamed {
 			request.Marker = []byte("event: delta")
-			return func(int) load.Script { return streamScript{request} }
+			return func(int) load.Script { return streamScript{request, "event: done"} }
+		}
+		return load.Repeat(request, http.StatusOK)
+	}
+}
+
+// complete sends a chat completion.
+func complete(token, body string) rig.Script {
+	return func(address string) func(int) load.Script {
+		request := load.Request{Wire: load.Encode(http.MethodPost, "/v1/chat/completions", address, rig.JSONHeader(token), []byte(body))}
+		if body == streamedCompletion {
+			request.Marker = []byte(`"content":"`)
+			return func(int) load.Script { return streamScript{request, "data: [DONE]"} }
 		}
 		return load.Repeat(request, http.StatusOK)
 	}

@@ -94,7 +94,7 @@ func TestARefreshChainFollowsItsToken(t *testing.T) {
 }
 
 func TestAStreamMustBeWhole(t *testing.T) {
-	script := streamScript{load.Request{Marker: []byte("event: delta")}}
+	script := streamScript{load.Request{Marker: []byte("event: delta")}, "event: done"}
 	whole := strings.Repeat("event: delta\n\n", 100)
 	for name, test := range map[string]struct {
 		status int
