@@ -167,8 +167,8 @@ func (a *App) openFrontDoor(context.Context) error {
 		web.Identify(a.auth.Authenticate),
 		web.BodyLimit(),
 		web.RequireAccess(),
-		a.idempotency.Middleware(),
 		ratelimit.Middleware(a.limiter, a.config.Rules(), a.logger),
+		a.idempotency.Middleware(),
 		web.Guard(a.chargeQuota),
 	)
 	a.auth.Mount(router)

@@ -152,7 +152,7 @@ func (s *service) targetsFor(ctx context.Context, asked, ofSession string) ([]ta
 		}
 		return named, nil
 	}
-	if kept, known := s.catalogue.resolve(ofSession); known {
+	if kept, known := s.resolve(ctx, ofSession); known {
 		return kept, nil
 	}
 	targets := s.catalogue.inOrder()
@@ -166,8 +166,8 @@ func (s *service) targetsFor(ctx context.Context, asked, ofSession string) ([]ta
 // offer were asked about a model that nobody knows.
 func (s *service) resolve(ctx context.Context, model string) ([]target, bool) {
 	named, known := s.catalogue.resolve(model)
-	if known {
-		return named, true
+	if known || model == "" {
+		return named, known
 	}
 	s.catalogue.discover(ctx, discoveryPause)
 	return s.catalogue.resolve(model)

@@ -19,8 +19,9 @@ type completing struct {
 	said     spoken
 	document []byte // the answer of a provider that sent it in one piece
 
-	opened    bool // the client was told who speaks
-	finished  bool // the client was told why the answer ended
+	head      completionHead // of the provider's chunks, for those of our own; empty = it sent none
+	opened    bool           // the client was told who speaks
+	finished  bool           // the client was told why the answer ended
 	usageSent bool
 }
 
@@ -116,7 +117,9 @@ func (c *completing) sendChoice(choice chunkChoice) error {
 
 // sendOwn sends a chunk of our own making.
 func (c *completing) sendOwn(chunk chunkBody) error {
-	chunk.completionHead = headOf(c.answer, "chat.completion.chunk")
+	if chunk.completionHead = c.head; c.head.ID == "" {
+		chunk.completionHead = headOf(c.answer, "chat.completion.chunk")
+	}
 	data, err := json.Marshal(chunk)
 	if err != nil {
 		return err

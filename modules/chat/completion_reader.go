@@ -10,6 +10,7 @@ import (
 	"github.com/tidwall/sjson"
 
 	"llmhist/platform/outbound"
+	"llmhist/platform/rawjson"
 	"llmhist/platform/sse"
 )
 
@@ -44,7 +45,7 @@ func (r *completionReader) readWhole(ctx context.Context, body io.Reader) (Resul
 		return r.result, r.tooLarge()
 	}
 	document := gjson.ParseBytes(data)
-	if !gjson.ValidBytes(data) || !document.IsObject() {
+	if !rawjson.Valid(data) || !document.IsObject() {
 		return r.result, badAnswer(r.provider, "sent JSON that is not a chat completion")
 	}
 	if saysError(document) {
@@ -122,7 +123,7 @@ func (r *completionReader) readStream(ctx context.Context, body io.ReadCloser) (
 
 // takeChunk reads of a chunk what is kept and relays it as it is.
 func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
-	if !gjson.ValidBytes(data) {
+	if !rawjson.Valid(data) {
 		return badAnswer(r.provider, "sent an event that is not JSON")
 	}
 	var choices, counted, problem gjson.Result
@@ -141,6 +142,9 @@ func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 		return r.errorFault(data)
 	}
 	r.takeUsage(counted)
+	if r.head.ID == "" {
+		r.takeHead(data)
+	}
 	var full error
 	empty := true
 	var err error
@@ -168,6 +172,23 @@ func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 		}
 	}
 	return r.relay(bytes.ReplaceAll(data, []byte("\n"), []byte(" "))) // in JSON a line end stands only where a space may
+}
+
+// takeHead reads what a client takes a chunk for a part of the same answer by.
+func (r *completionReader) takeHead(chunk []byte) {
+	of := gjson.ParseBytes(chunk)
+	id, created, model := of.Get("id").Str, of.Get("created").Int(), of.Get("model").Str
+	if id == "" {
+		return
+	}
+	r.head = headOf(r.answer, "chat.completion.chunk")
+	r.head.ID = id
+	if created > 0 {
+		r.head.Created = created
+	}
+	if model != "" {
+		r.head.Model = model
+	}
 }
 
 // takeChoice reads of a choice what is kept.

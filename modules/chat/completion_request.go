@@ -43,16 +43,10 @@ const maxTurns = 10_000
 func readCompletion(body []byte) (completionAsk, error) {
 	q := completionAsk{Body: body}
 	var fields fault.Fields
-	seen := map[string]bool{}
-	gjson.ParseBytes(body).ForEach(func(key, value gjson.Result) bool {
-		name := key.Str
-		switch name {
-		case "model", "messages", "stream", "stream_options":
-			// Of two, this server could take one and the provider the other.
-			fields.Check(!seen[name], name, "repeated", "must be given once")
-			seen[name] = true
-		}
-		switch name {
+	document := gjson.ParseBytes(body)
+	refuseRepeated(document, &fields, "model", "messages", "stream", "stream_options")
+	document.ForEach(func(key, value gjson.Result) bool {
+		switch name := key.Str; name {
 		case "model":
 			fields.Check(value.Type == gjson.String || value.Type == gjson.Null, name, "wrong_type", "must be a string")
 			q.Model = value.Str
@@ -66,8 +60,23 @@ func readCompletion(body []byte) (completionAsk, error) {
 		}
 		return true
 	})
-	fields.Check(seen["messages"], "messages", "required", "must be given")
+	fields.Check(document.Get("messages").Exists(), "messages", "required", "must be given")
 	return q, fields.Err()
+}
+
+// refuseRepeated refuses members of which there are two: this server could take
+// one and the provider the other. Some servers do not mind the case of names.
+func refuseRepeated(document gjson.Result, fields *fault.Fields, names ...string) {
+	seen := map[string]bool{}
+	document.ForEach(func(key, _ gjson.Result) bool {
+		for _, name := range names {
+			if strings.EqualFold(key.Str, name) {
+				fields.Check(!seen[name], name, "repeated", "must be given once")
+				seen[name] = true
+			}
+		}
+		return true
+	})
 }
 
 func (q *completionAsk) readTurns(messages gjson.Result, fields *fault.Fields) {
@@ -197,7 +206,7 @@ func (q completionAsk) extra(continued bool) string {
 		if t.Role == roleUser {
 			questions++
 		}
-		plain = plain && t.Plain && (t.Role == roleUser || t.isInstruction())
+		plain = plain && t.Plain && (t.Role == roleUser || t.isInstruction() && !continued) // a new session keeps its instructions itself
 	}
 	var members []string
 	gjson.ParseBytes(q.Body).ForEach(func(key, value gjson.Result) bool {

@@ -26,7 +26,7 @@ type choiceSaid struct {
 }
 
 type callSaid struct {
-	index int64
+	index int64 // as the provider counts; -1 = it does not
 	toolCall
 	arguments strings.Builder
 }
@@ -50,10 +50,21 @@ func (s *spoken) choice(index int64) *choiceSaid {
 	return c
 }
 
-func (c *choiceSaid) call(index int64) *callSaid {
-	for _, call := range c.calls {
-		if call.index == index {
+// callOf returns the call that a delta goes on with, or a new one. Some services
+// count no calls, or all as the first; then a new id begins a new call.
+func (c *choiceSaid) callOf(delta gjson.Result) *callSaid {
+	index, id := int64(-1), delta.Get("id").Str
+	if counted := delta.Get("index"); counted.Exists() {
+		index = counted.Int()
+	}
+	for i := len(c.calls) - 1; i >= 0; i-- {
+		call := c.calls[i]
+		same := call.index == index && (id == "" || call.ID == "" || call.ID == id)
+		if same || index < 0 && id != "" && call.ID == id {
 			return call
+		}
+		if index < 0 && id == "" {
+			return call // the last one
 		}
 	}
 	call := &callSaid{index: index}
@@ -77,13 +88,8 @@ func (s *spoken) add(c *choiceSaid, part gjson.Result) {
 				c.audio = id
 			}
 		case "tool_calls":
-			next := int64(0)
 			value.ForEach(func(_, delta gjson.Result) bool {
-				if index := delta.Get("index"); index.Exists() {
-					next = index.Int()
-				}
-				s.addCall(c.call(next), delta)
-				next++
+				s.size += c.callOf(delta).add(delta)
 				return true
 			})
 		}
@@ -91,7 +97,8 @@ func (s *spoken) add(c *choiceSaid, part gjson.Result) {
 	})
 }
 
-func (s *spoken) addCall(call *callSaid, delta gjson.Result) {
+// add takes a delta of the call and returns how many bytes it added.
+func (call *callSaid) add(delta gjson.Result) int {
 	if id := delta.Get("id").Str; id != "" {
 		call.ID = id
 	}
@@ -100,7 +107,7 @@ func (s *spoken) addCall(call *callSaid, delta gjson.Result) {
 	}
 	arguments := delta.Get("function.arguments").Str
 	call.arguments.WriteString(arguments)
-	s.size += len(arguments)
+	return len(arguments)
 }
 
 // callsOf returns the calls of a choice.

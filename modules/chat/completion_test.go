@@ -200,8 +200,7 @@ func TestAStreamIsRelayedAsItIs(t *testing.T) {
 func TestWhatAProviderLeavesOutOfAStreamIsAdded(t *testing.T) {
 	f, _ := behind(t, Config{}, replay(200, sseType, chunk("Hello")+doneEvent))
 	_, got := f.stream(t, `{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":{"include_usage":true}}`)
-	id := f.stored(t, 1, f.onlySession(t, 1).ID)[1].ID
-	head := `data: {"id":"chatcmpl-` + id + `","object":"chat.completion.chunk","created":1795428000,"model":"demo-1",`
+	head := `data: {"id":"c","object":"chat.completion.chunk","created":1795428000,"model":"demo-1",`
 	want := chunk("Hello") + head + `"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}` + "\n\n" +
 		head + `"choices":[],"usage":{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10,"estimated":true}}` + "\n\n" + doneEvent
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -375,15 +374,16 @@ func TestAnAnswerThatIsTooLongIsCut(t *testing.T) {
 func TestBadCompletionsAreRefused(t *testing.T) {
 	f, up := behind(t, Config{}, replay(200, jsonType, `{"choices":[{"message":{"content":"Hi!"}}]}`))
 	cases := map[string]struct{ body, param string }{
-		"no messages":             {`{"model":"demo-1"}`, "messages"},
-		"messages of no kind":     {`{"messages":"hi"}`, "messages"},
-		"no message":              {`{"messages":[]}`, "messages"},
-		"a message that is none":  {`{"messages":["hi"]}`, "messages"},
-		"a message without role":  {`{"messages":[{"content":"hi"}]}`, "messages"},
-		"a number as the content": {`{"messages":[{"role":"user","content":5}]}`, "messages"},
-		"a number as the model":   {`{"model":5,"messages":[{"role":"user","content":"hi"}]}`, "model"},
-		"stream as text":          {`{"stream":"yes","messages":[{"role":"user","content":"hi"}]}`, "stream"},
-		"two models":              {`{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"model":"demo-2"}`, "model"},
+		"no messages":              {`{"model":"demo-1"}`, "messages"},
+		"messages of no kind":      {`{"messages":"hi"}`, "messages"},
+		"no message":               {`{"messages":[]}`, "messages"},
+		"a message that is none":   {`{"messages":["hi"]}`, "messages"},
+		"a message without role":   {`{"messages":[{"content":"hi"}]}`, "messages"},
+		"a number as the content":  {`{"messages":[{"role":"user","content":5}]}`, "messages"},
+		"a number as the model":    {`{"model":5,"messages":[{"role":"user","content":"hi"}]}`, "model"},
+		"stream as text":           {`{"stream":"yes","messages":[{"role":"user","content":"hi"}]}`, "stream"},
+		"two models, one spelt so": {`{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"Model":"demo-2"}`, "model"},
+		"two models":               {`{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"model":"demo-2"}`, "model"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -399,8 +399,12 @@ func TestBadCompletionsAreRefused(t *testing.T) {
 	if answer := f.Do("POST", completions, testkit.Nobody, `{"messages":[{"role":"user","content":"hi"}]}`); answer.Status != 401 {
 		t.Errorf("%d %s", answer.Status, answer.Body)
 	}
-	if answer := f.Do("POST", completions, alice, `{"messages":[`); answer.Status != 400 {
-		t.Errorf("%d %s", answer.Status, answer.Body)
+	for _, body := range []string{`{"messages":[`, `{"messages":` + strings.Repeat("[", 6_000_000), `{"x":` + strings.Repeat(`{"a":`, 1000) + "1" + strings.Repeat("}", 1001)} {
+		for _, path := range []string{completions, responses, embeddings} {
+			if answer := f.Do("POST", path, alice, body); answer.Status != 400 {
+				t.Errorf("%.20q: %d %s", body, answer.Status, answer.Body)
+			}
+		}
 	}
 	if len(up.bodies) != 0 {
 		t.Errorf("asked %v", up.bodies)
@@ -430,5 +434,53 @@ func TestEveryByteOfAHugeQuestionIsKept(t *testing.T) {
 	must(t, json.Unmarshal([]byte(kept.Extra), &sent))
 	if sent.Messages[0].Content != text || !bytes.Equal([]byte(kept.Content), []byte(strings.Repeat("é", 500_000))) {
 		t.Error("something is missing")
+	}
+}
+
+func TestCallsThatAreNotCountedAreKeptApart(t *testing.T) {
+	const one, two = `"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}`, `"id":"call_2","type":"function","function":{"name":"g","arguments":"{"}`
+	chunk := func(calls string) string {
+		return `data: {"choices":[{"index":0,"delta":{"tool_calls":[` + calls + `]}}]}` + "\n\n"
+	}
+	const kept = `{"tool_calls":[{` + one + `},{"id":"call_2","type":"function","function":{"name":"g","arguments":"{}"}}]}`
+	for name, sent := range map[string]string{
+		"without an index":             chunk("{"+one+"},{"+two+"}") + chunk(`{"function":{"arguments":"}"}}`),
+		"in chunks of their own":       chunk("{"+one+"}") + chunk("{"+two+"}") + chunk(`{"function":{"arguments":"}"}}`),
+		"all as the first":             chunk(`{"index":0,`+one+"}") + chunk(`{"index":0,`+two+"}") + chunk(`{"index":0,"function":{"arguments":"}"}}`),
+		"with their id in every chunk": chunk(`{"index":0,`+one+`},{"index":1,`+two+"}") + chunk(`{"index":1,"id":"call_2","function":{"arguments":"}"}}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := behind(t, Config{}, replay(200, sseType, sent+stopChunk+doneEvent))
+			f.stream(t, `{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"stream":true}`)
+			if got := f.stored(t, 1, f.onlySession(t, 1).ID)[1].Extra; got != kept {
+				t.Errorf("kept %s", got)
+			}
+			events := strings.Join(f.respond(t, `{"model":"demo-1","input":"hi","stream":true}`), "\n")
+			for _, part := range []string{`"arguments":"{\"a\":1}","name":"f"`, `"arguments":"{}","name":"g"`} {
+				if !strings.Contains(events, part) {
+					t.Errorf("%s is not in\n%s", part, events)
+				}
+			}
+		})
+	}
+}
+
+func TestAnInstructionOfALaterRequestIsKept(t *testing.T) {
+	f, _ := behind(t, Config{}, replay(200, jsonType, `{"choices":[{"message":{"role":"assistant","content":"one"}}]}`))
+	f.Do("POST", completions, alice, `{"messages":[{"role":"user","content":"hi"}]}`)
+	f.Do("POST", completions, alice, `{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"one"},{"role":"system","content":"in French"},{"role":"user","content":"again"}]}`)
+	kept := f.stored(t, 1, f.onlySession(t, 1).ID)
+	if len(kept) != 4 || !strings.Contains(kept[2].Extra, "in French") {
+		t.Errorf("%+v", kept)
+	}
+}
+
+func TestClientsAreToldNotToRepeatWhatFailsAgain(t *testing.T) {
+	for status, want := range map[int]string{401: "false", 402: "false", 404: "false", 410: "false", 418: "", 413: ""} {
+		f, _ := behind(t, Config{}, replay(status, jsonType, `{}`))
+		answer := f.Do("POST", completions, alice, `{"messages":[{"role":"user","content":"hi"}]}`)
+		if got := answer.Header.Get("X-Should-Retry"); got != want {
+			t.Errorf("%d becomes %d, X-Should-Retry %q", status, answer.Status, got)
+		}
 	}
 }

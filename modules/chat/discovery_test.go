@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"llmhist/platform/testkit"
+	"llmhist/platform/uid"
 )
 
 func TestWhatAServiceListsCanBeAskedOfIt(t *testing.T) {
@@ -58,7 +61,41 @@ func TestWhatAServiceListsCanBeAskedOfIt(t *testing.T) {
 	}
 	down.Store(true)
 	now = now.Add(discoveryFresh + time.Second)
-	if want := []string{"m-1", "own", "m-2"}; !slices.Equal(models(), want) || !slices.Equal(models(), want) || asked.Load() != 2 {
-		t.Errorf("while it is down: %v, asked %d times", models(), asked.Load())
+	for range 2 {
+		if want := []string{"m-1", "own", "m-2"}; !slices.Equal(models(), want) || asked.Load() != 2 {
+			t.Errorf("while it is down: %v, asked %d times", models(), asked.Load())
+		}
+	}
+}
+
+func TestWhatAServiceListsIsNoReasonToAnswerWithAnother(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := `{"choices":[{"message":{"content":"Hi!"}}]}`
+		switch r.URL.Path {
+		case "/models":
+			body = `{"data":[{"id":"m-2"},{"id":"best"},{"id":"vectors-2"}]}`
+		case "/embeddings":
+			body = `{"data":[]}`
+		}
+		replay(200, jsonType, body)(w, r)
+	}))
+	t.Cleanup(up.Close)
+	config := Config{Upstreams: []Upstream{{Name: "one", BaseURL: up.URL, DefaultModel: "m-1", Models: []string{"*"}}}, Aliases: []Alias{{Name: "best", Models: []string{"m-1"}}}}
+	f := serve(t, config)
+	session := f.say(t, alice, map[string]any{"message": "hello", "model": "m-2"})["session_id"]
+
+	again, err := New(config, Deps{DB: f.module.service.repository.(gormRepository).db, Logger: testkit.Logger(), Now: f.clock.Now, NewID: uid.New})
+	must(t, err)
+	t.Cleanup(again.Close)
+	next := &fixture{Server: testkit.Serve(t, again.Mount), module: again, clock: f.clock}
+	if answer := next.say(t, alice, map[string]any{"message": "hello", "session_id": session}); answer["model"] != "m-2" {
+		t.Errorf("after a start %v answers", answer["model"])
+	}
+	if answer := next.say(t, alice, map[string]any{"message": "hello", "model": "best"}); answer["model"] != "m-1" {
+		t.Errorf("the alias is answered by %v", answer["model"])
+	}
+	third := serve(t, config)
+	if answer := third.Do("POST", embeddings, alice, `{"model":"vectors-2","input":"x"}`); answer.Status != 200 {
+		t.Errorf("%d %s", answer.Status, answer.Body)
 	}
 }

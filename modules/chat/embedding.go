@@ -13,6 +13,7 @@ import (
 	"llmhist/platform/fault"
 	"llmhist/platform/identity"
 	"llmhist/platform/outbound"
+	"llmhist/platform/rawjson"
 	"llmhist/platform/usage"
 )
 
@@ -34,10 +35,15 @@ func (s *service) embed(ctx context.Context, body []byte) ([]byte, error) {
 	fields.Check(model.Type == gjson.String && model.Str != "", "model", "required", "must be the id of a model that makes embeddings")
 	fields.Check(input.Type == gjson.String || input.IsArray(), "input", "required", "must be a string or an array")
 	fields.Check(format == "" || format == "float" || format == "base64", "encoding_format", "invalid", "must be float or base64")
+	refuseRepeated(document, &fields, "model")
 	if err := fields.Err(); err != nil {
 		return nil, err
 	}
 	to, known := s.catalogue.findEmbedding(model.Str)
+	if !known {
+		s.catalogue.discover(ctx, discoveryPause)
+		to, known = s.catalogue.findEmbedding(model.Str)
+	}
 	if !known {
 		return nil, unknownModel()
 	}
@@ -82,7 +88,7 @@ func readEmbeddings(ctx context.Context, to target, body []byte) ([]byte, error)
 	if len(answer) > maxEmbeddings {
 		return nil, reader.tooLarge()
 	}
-	if !gjson.ValidBytes(answer) {
+	if !rawjson.Valid(answer) {
 		return nil, badAnswer(name, "sent JSON that is not a list of embeddings")
 	}
 	document := gjson.ParseBytes(answer)
@@ -102,7 +108,7 @@ func inFormat(answer []byte, asBase64 bool) []byte {
 	done := 0
 	gjson.GetBytes(answer, "data").ForEach(func(_, item gjson.Result) bool {
 		vector := item.Get("embedding")
-		if vector.Index == 0 || vector.IsArray() != asBase64 {
+		if !vector.Exists() || vector.IsArray() != asBase64 {
 			return true
 		}
 		changed = append(changed, answer[done:vector.Index]...)

@@ -20,6 +20,7 @@ func TestEmbeddingsComeInTheFormatThatIsAskedFor(t *testing.T) {
 		"numbers as base64":   {numbers, `"encoding_format":"base64",`, texts},
 		"base64 as base64":    {texts, `"encoding_format":"base64",`, texts},
 		"base64 as numbers":   {texts, ``, numbers},
+		"an item without one": {`{"data":[{"index":0},{"embedding":[1]}]}`, ``, `{"data":[{"index":0},{"embedding":[1]}]}`},
 		"no vector it knows":  {`{"data":[{"embedding":"?"}]}`, ``, `{"data":[{"embedding":"?"}]}`},
 		"a list without them": {`{"data":[]}`, ``, `{"data":[]}`},
 	} {
@@ -69,7 +70,8 @@ func TestBadEmbeddingsAreRefused(t *testing.T) {
 	}
 	f := serve(t, Config{}, echoing("own", "own-1"))
 	for body, want := range map[string]string{
-		`{"input":"x"}`:                                          "model",
+		`{"input":"x"}`: "model",
+		`{"model":"own-1","input":"x","MODEL":"big"}`:            "model",
 		`{"model":"own-1"}`:                                      "input",
 		`{"model":"own-1","input":5}`:                            "input",
 		`{"model":"own-1","input":"x"}`:                          "model",

@@ -1,8 +1,6 @@
 package chat
 
 import (
-	"strings"
-
 	"github.com/labstack/echo/v4"
 	"github.com/tidwall/gjson"
 
@@ -21,16 +19,14 @@ type responseStream struct {
 	sequence int64
 	body     responseBody
 	answer   message
-	items    []*responseStreamItem
+	items    []responseStreamItem
+	calls    choiceSaid
 	err      error // of the client
 }
 
 // responseStreamItem is an item of the output that is being sent.
 type responseStreamItem struct {
-	isText    bool  // and its text is that of the answer
-	index     int64 // of a call among the calls
-	call      toolCall
-	arguments strings.Builder
+	call *callSaid // nil = the text of the answer
 }
 
 // responseEvent is the data of an event; fields that an event does not have are
@@ -94,9 +90,9 @@ func (s *responseStream) take(delta gjson.Result) {
 }
 
 func (s *responseStream) takeText(text string) {
-	at := s.indexOf(func(item *responseStreamItem) bool { return item.isText })
+	at := s.indexOf(func(item responseStreamItem) bool { return item.call == nil })
 	if at < 0 {
-		at = s.add(&responseStreamItem{isText: true})
+		at = s.add(responseStreamItem{})
 		item := textItem(s.answer, "in_progress", "")
 		item.Content = &[]responsePart{}
 		part := textPart("")
@@ -107,24 +103,25 @@ func (s *responseStream) takeText(text string) {
 }
 
 func (s *responseStream) takeCall(delta gjson.Result) {
-	index, arguments := delta.Get("index").Int(), delta.Get("function.arguments").Str
-	at := s.indexOf(func(item *responseStreamItem) bool { return !item.isText && item.index == index })
+	call := s.calls.callOf(delta)
+	at := s.indexOf(func(item responseStreamItem) bool { return item.call == call })
+	if at < 0 && len(s.items) > maxCalls {
+		return
+	}
+	call.add(delta)
 	if at < 0 {
-		if len(s.items) > maxCalls {
-			return
-		}
-		at = s.add(&responseStreamItem{index: index, call: toolCall{ID: delta.Get("id").Str, Name: delta.Get("function.name").Str}})
-		item := callItem(s.answer, at, "in_progress", s.items[at].call)
+		at = s.add(responseStreamItem{call})
+		item := callItem(s.answer, at, "in_progress", toolCall{ID: call.ID, Name: call.Name})
 		s.emit(responseEvent{Type: "response.output_item.added", OutputIndex: &at, Item: &item})
 	}
+	arguments := delta.Get("function.arguments").Str
 	if arguments == "" {
 		return
 	}
-	s.items[at].arguments.WriteString(arguments)
 	s.emit(responseEvent{Type: "response.function_call_arguments.delta", OutputIndex: &at, ItemID: s.idOf(at), Delta: arguments})
 }
 
-func (s *responseStream) indexOf(which func(*responseStreamItem) bool) int {
+func (s *responseStream) indexOf(which func(responseStreamItem) bool) int {
 	for i, item := range s.items {
 		if which(item) {
 			return i
@@ -133,7 +130,7 @@ func (s *responseStream) indexOf(which func(*responseStreamItem) bool) int {
 	return -1
 }
 
-func (s *responseStream) add(item *responseStreamItem) int {
+func (s *responseStream) add(item responseStreamItem) int {
 	s.items = append(s.items, item)
 	return len(s.items) - 1
 }
@@ -142,13 +139,11 @@ func (s *responseStream) idOf(at int) string { return s.item(at, "").ID }
 
 // item returns an item as far as it is known.
 func (s *responseStream) item(at int, status string) responseItem {
-	of := s.items[at]
-	if of.isText {
+	of := s.items[at].call
+	if of == nil {
 		return textItem(s.answer, status, s.answer.Content)
 	}
-	call := of.call
-	call.Arguments = of.arguments.String()
-	return callItem(s.answer, at, status, call)
+	return callItem(s.answer, at, status, toolCall{ID: of.ID, Name: of.Name, Arguments: of.arguments.String()})
 }
 
 // end sends what completes the items and the response, or the fault that ended
@@ -187,12 +182,12 @@ type responseFailure struct {
 
 func (s *responseStream) complete(at int) {
 	status := "completed"
-	if s.items[at].isText {
+	if s.items[at].call == nil {
 		status = s.body.Status
 	}
 	item := s.item(at, status)
 	s.body.Output = append(s.body.Output, item)
-	if s.items[at].isText {
+	if s.items[at].call == nil {
 		part := (*item.Content)[0]
 		s.emit(responseEvent{Type: "response.output_text.done", OutputIndex: &at, ItemID: item.ID, ContentIndex: new(int), Text: &part.Text, Logprobs: &[]any{}})
 		s.emit(responseEvent{Type: "response.content_part.done", OutputIndex: &at, ItemID: item.ID, ContentIndex: new(int), Part: &part})

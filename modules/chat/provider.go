@@ -78,6 +78,9 @@ func (c catalogue) models() []Model {
 	list := []Model{}
 	for i, provider := range c.providers {
 		for j, id := range provider.Models() {
+			if c.isAlias(id) { // a service began to list one of that name
+				continue
+			}
 			list = append(list, Model{ID: id, Provider: provider.Name(), Default: i == 0 && j == 0})
 		}
 	}
@@ -87,18 +90,20 @@ func (c catalogue) models() []Model {
 	return list
 }
 
-// resolve returns who answers for a model, in order: the one that find finds, or
-// all of an alias.
+// resolve returns who answers for a model, in order: all of an alias, or the one
+// that find finds.
 func (c catalogue) resolve(model string) ([]target, bool) {
-	if one, known := c.find(model); known {
-		return []target{one}, true
-	}
 	for _, a := range c.aliases {
 		if a.name == model {
 			return a.targets, true
 		}
 	}
-	return nil, false
+	one, known := c.find(model)
+	return []target{one}, known
+}
+
+func (c catalogue) isAlias(model string) bool {
+	return slices.ContainsFunc(c.aliases, func(a alias) bool { return a.name == model })
 }
 
 // addAliases adds the operator's names for models. An error names the key that

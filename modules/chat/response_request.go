@@ -113,8 +113,11 @@ func (r *responseTranslation) addCall(item gjson.Result) {
 // content returns a text as it is, and parts in the terms of chat completions.
 // Parts that are all text become one.
 func (r *responseTranslation) content(value gjson.Result) any {
+	if !given(value) {
+		return nil
+	}
 	if !value.IsArray() {
-		return value.Value()
+		return json.RawMessage(value.Raw)
 	}
 	var parts []any
 	onlyText := true

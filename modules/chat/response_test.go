@@ -166,6 +166,7 @@ func TestBadResponsesAreRefused(t *testing.T) {
 		`{"input":5}`:     "input",
 		`{"input":[]}`:    "input",
 		`{"input":["x"]}`: "input",
+		`{"input":[{"role":"user","content":` + strings.Repeat(`{"a":`, 400) + `"` + strings.Repeat("x", 5_000_000) + `"` + strings.Repeat("}", 400) + `}]}`: "input",
 		`{"input":"x","previous_response_id":"resp_1"}`:                               "previous_response_id",
 		`{"input":"x","background":true}`:                                             "background",
 		`{"input":"x","tools":[{"type":"web_search"}]}`:                               "tools",

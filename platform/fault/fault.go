@@ -44,6 +44,7 @@ type Error struct {
 	Detail     string         // what happened and what to do next
 	Fields     []Field        // which inputs, for Invalid
 	RetryAfter time.Duration  // for RateLimited and Unavailable; 0 = unknown
+	Final      bool           // the same request would fail again
 	Extra      map[string]any // additional members of the problem document
 	Cause      error          // for the log
 }

@@ -88,8 +88,10 @@ func underWay() error {
 }
 
 func tooLarge() error {
-	return fault.New(fault.Conflict, "idempotency_answer_too_large",
+	f := fault.New(fault.Conflict, "idempotency_answer_too_large",
 		"The request with this Idempotency-Key was done, but its answer was too large to be remembered. Find it in the history.")
+	f.Final = true
+	return f
 }
 
 func anonymous() error {

@@ -270,3 +270,52 @@ func TestAnAnswerThatIsTooLargeIsNotRepeated(t *testing.T) {
 		want(t, f.send(t, alice, "/make", "k", "a"), "409 idempotency_answer_too_large")
 	})
 }
+
+func TestAStreamWhoseClientLeftIsRepeatedWhole(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		opened, left := make(chan struct{}), make(chan struct{})
+		f.serve = func(c echo.Context, _ int64) error {
+			events := web.OpenEventStream(c)
+			defer events.Close()
+			if err := events.SendData([]byte("one")); err != nil {
+				return err
+			}
+			close(opened)
+			<-left
+			for range 100 { // until the system says so
+				if err := events.SendData([]byte(strings.Repeat("x", 10_000))); err != nil {
+					return nil //nolint:nilerr // as a service whose answer is stored already
+				}
+			}
+			return events.SendData([]byte("end"))
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			<-opened
+			leave()
+			time.Sleep(50 * time.Millisecond)
+			close(left)
+		}()
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.URL+"/make", strings.NewReader(`{"prompt":"a"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Authorization", "Bearer "+string(alice))
+		request.Header.Set("Idempotency-Key", "k")
+		if response, err := f.Client().Do(request); err == nil {
+			_, _ = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
+		}
+		for range 100 {
+			if got := f.send(t, alice, "/make", "k", "a"); got != "409 idempotency_in_progress" {
+				if !strings.HasSuffix(got, "data: end\n\n again") {
+					t.Errorf("%d bytes, ending in %.60q", len(got), got[max(len(got)-60, 0):])
+				}
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Error("it never ended")
+	})
+}

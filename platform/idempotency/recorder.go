@@ -14,6 +14,7 @@ type recorder struct {
 	body    bytes.Buffer
 	through bool // what comes goes on at once
 	large   bool // more came than is kept
+	gone    bool // the client is: what comes is kept for when it asks again
 }
 
 // Unwrap lets http.ResponseController find what is underneath.
@@ -38,19 +39,27 @@ func (r *recorder) Write(data []byte) (int, error) {
 	if r.body.Len()+len(data) > maxAnswer {
 		r.large = true
 		if !r.through {
-			if err := r.flush(); err != nil {
-				return 0, err
-			}
+			r.flush()
 		}
 		r.body.Reset()
 	}
 	if !r.large {
 		r.body.Write(data)
 	}
-	if r.through {
-		return r.ResponseWriter.Write(data)
+	if r.through && !r.gone {
+		_, err := r.ResponseWriter.Write(data)
+		r.gone = err != nil
 	}
 	return len(data), nil
+}
+
+// FlushError sends what was written. Whoever writes learns that the client left
+// from the context of its request.
+func (r *recorder) FlushError() error {
+	if r.through && !r.gone {
+		r.gone = http.NewResponseController(r.ResponseWriter).Flush() != nil
+	}
+	return nil
 }
 
 // pass lets everything from here on go on at once.
@@ -59,17 +68,17 @@ func (r *recorder) pass() {
 	r.ResponseWriter.WriteHeader(r.status)
 }
 
-func (r *recorder) flush() error {
+func (r *recorder) flush() {
 	r.pass()
 	_, err := r.ResponseWriter.Write(r.body.Bytes())
-	return err
+	r.gone = err != nil
 }
 
 // release sends what was held back. err is that of the handler, whose answer, if
 // it has none yet, is made by whoever gets it.
 func (r *recorder) release(err error) error {
 	if r.status != 0 && !r.through {
-		_ = r.flush() // a client that is gone needs no answer
+		r.flush()
 	}
 	return err
 }

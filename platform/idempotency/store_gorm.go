@@ -54,6 +54,9 @@ func (s gormStore) Begin(ctx context.Context, claim Claim) (*Entry, error) {
 		found = &entry
 		return nil
 	})
+	if database.IsNotFound(err) { // whoever had the key forgot it in this moment
+		return nil, underWay()
+	}
 	return found, database.Fault(err)
 }
 

@@ -43,17 +43,17 @@ func StatusFault(provider string, response *http.Response) error {
 	}
 	switch status := response.StatusCode; {
 	case status >= 300 && status < 400:
-		return say(fault.BadUpstream, "provider_redirected", "The provider %q redirected elsewhere, which is not followed. Check its base URL.")
+		return final(say(fault.BadUpstream, "provider_redirected", "The provider %q redirected elsewhere, which is not followed. Check its base URL."))
 	case status == http.StatusUnauthorized:
-		return say(fault.BadUpstream, "provider_credentials_refused", "The provider %q refused this server's key. The operator must set a valid one.")
+		return final(say(fault.BadUpstream, "provider_credentials_refused", "The provider %q refused this server's key. The operator must set a valid one."))
 	case status == http.StatusPaymentRequired, upstream.billing():
-		return say(fault.BadUpstream, "provider_out_of_credit", "The provider %q has no credit left for this server. The operator must top it up.")
+		return final(say(fault.BadUpstream, "provider_out_of_credit", "The provider %q has no credit left for this server. The operator must top it up."))
 	case status == http.StatusForbidden:
-		return say(fault.BadUpstream, "provider_forbidden", "The provider %q does not allow this request with this server's key.")
+		return final(say(fault.BadUpstream, "provider_forbidden", "The provider %q does not allow this request with this server's key."))
 	case status == http.StatusNotFound:
-		return say(fault.BadUpstream, "provider_model_not_found", "The provider %q does not know this model or address. Choose another model.")
+		return final(say(fault.BadUpstream, "provider_model_not_found", "The provider %q does not know this model or address. Choose another model."))
 	case status == http.StatusGone:
-		return say(fault.BadUpstream, "provider_retired", "The provider %q has retired this service. The operator must configure another one.")
+		return final(say(fault.BadUpstream, "provider_retired", "The provider %q has retired this service. The operator must configure another one."))
 	case status == http.StatusRequestEntityTooLarge:
 		return say(fault.TooLarge, "provider_input_too_large", "The provider %q says the input is too large. Shorten it.")
 	case status == http.StatusTooManyRequests:
@@ -69,6 +69,12 @@ func StatusFault(provider string, response *http.Response) error {
 	default:
 		return say(fault.BadUpstream, "provider_failed", "The provider %q answered in a way that is not understood.")
 	}
+}
+
+// final marks a fault that repeating the request does not mend.
+func final(f *fault.Error) *fault.Error {
+	f.Final = true
+	return f
 }
 
 // billing reports a 429 that waiting does not mend.

@@ -21,6 +21,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"llmhist/platform/fault"
+	"llmhist/platform/rawjson"
 )
 
 // binder reads requests into one struct type. It is made once per route.
@@ -158,13 +159,13 @@ func readObject(r *http.Request) ([]byte, error) {
 	if err := checkSaysJSON(r, data); err != nil {
 		return nil, err
 	}
-	if gjson.ValidBytes(data) && utf8.Valid(data) && gjson.ParseBytes(data).IsObject() {
+	if rawjson.Valid(data) && utf8.Valid(data) && gjson.ParseBytes(data).IsObject() {
 		return data, nil
 	}
 	if _, err := objectMembers(data); err != nil { // says where the mistake is
 		return nil, err
 	}
-	return data, nil
+	return nil, fault.New(fault.Malformed, "malformed_json", "The request body is nested too deep.")
 }
 
 // readBody reads a body to its end. It believes a declared length only so far.

@@ -102,7 +102,7 @@ const longestRetry = time.Minute
 
 // setOpenAIRetry tells the SDKs whether and when to try again.
 func setOpenAIRetry(header http.Header, f *fault.Error) {
-	if f.Kind == fault.PaymentRequired || f.RetryAfter > longestRetry {
+	if f.Kind == fault.PaymentRequired || f.Final || f.RetryAfter > longestRetry {
 		header.Set("X-Should-Retry", "false")
 	}
 	if f.RetryAfter > longestRetry {
