@@ -35,11 +35,14 @@ func (r *gormRepository) CountUsers(ctx context.Context, scope Scope) (int64, er
 	return count, database.Fault(err)
 }
 
-// cameIn is the condition that account a has rows in scope. It looks into those
-// of the longest times first: they are the fewest.
+// cameIn is the condition that account a has rows in scope. Most of those who came
+// at all came in one of a few days or in the last month, who are listed once; the
+// others are looked up one by one, in the longest times first: their rows are the
+// fewest.
 func cameIn(scope Scope) (condition string, args []any) {
 	pieces := scope.pieces(grainMonth)
 	slices.SortStableFunc(pieces, func(a, b piece) int { return cmp.Compare(b.Grain, a.Grain) })
+	listed, args := cameInOne(scope.Service, pieces[0].Grain, sample(pieces[0]))
 	var selects []string
 	for _, p := range pieces {
 		if p.Grain != grainHour {
@@ -54,7 +57,27 @@ func cameIn(scope Scope) (condition string, args []any) {
 		}
 		selects = append(selects, hours)
 	}
-	return "EXISTS (" + strings.Join(selects, " UNION ALL ") + ")", args
+	return "(+a.user_id IN (" + strings.Join(listed, " UNION ALL ") + ") OR EXISTS (" + strings.Join(selects, " UNION ALL ") + "))", args
+}
+
+// cameInOne returns queries for who came in one of the days or months that begin
+// then.
+func cameInOne(service string, g grain, starts []int64) (selects []string, args []any) {
+	for _, start := range starts {
+		selects = append(selects, "SELECT user_id FROM analytics_ranks WHERE grain = ? AND start = ? AND service = ?")
+		args = append(args, int64(g), start, service)
+	}
+	return selects, args
+}
+
+// sample returns the beginnings of the last of several months, or of the first,
+// the middle and the last of several days.
+func sample(p piece) []int64 {
+	last := p.Grain.start(p.To - 1)
+	if p.Grain == grainMonth {
+		return []int64{last}
+	}
+	return []int64{p.From, grainDay.start(p.From + (last-p.From)/2), last}
 }
 
 // listedDays is up to how many days those who came in them are listed once
@@ -67,10 +90,12 @@ func cameWithin(scope Scope) (condition string, args []any) {
 	var selects []string
 	for _, p := range scope.pieces(grainDay) {
 		if p.Grain == grainDay {
+			var days []int64
 			for day := p.From; day < p.To; day += 86400 {
-				selects = append(selects, "SELECT user_id FROM analytics_ranks WHERE grain = ? AND start = ? AND service = ?")
-				args = append(args, int64(grainDay), day, scope.Service)
+				days = append(days, day)
 			}
+			listed, listedArgs := cameInOne(scope.Service, grainDay, days)
+			selects, args = append(selects, listed...), append(args, listedArgs...)
 			continue
 		}
 		hours := "SELECT user_id FROM analytics_hours WHERE hour >= ? AND hour < ?"
