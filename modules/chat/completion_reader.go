@@ -3,6 +3,7 @@ package chat
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 
@@ -11,7 +12,6 @@ import (
 
 	"llmhist/platform/outbound"
 	"llmhist/platform/rawjson"
-	"llmhist/platform/sse"
 )
 
 // maxChunk bounds one event of a provider, which may hold spoken output.
@@ -28,7 +28,7 @@ type completionReader struct {
 func (r *completionReader) read(ctx context.Context, response *http.Response) (Result, error) {
 	switch outbound.MediaType(response) {
 	case "text/event-stream":
-		return r.readStream(ctx, response.Body)
+		return r.eachChunk(response.Body, maxChunk, func(data []byte) error { return r.takeChunk(ctx, data) })
 	case "application/json":
 		return r.readWhole(ctx, response.Body)
 	default:
@@ -58,7 +58,12 @@ func (r *completionReader) readWhole(ctx context.Context, body io.Reader) (Resul
 	r.takeUsage(document.Get("usage"))
 	r.result.FinishReason = "stop"
 	for _, choice := range choices {
-		if err := r.takeChoice(ctx, choice, choice.Get("message")); err != nil {
+		err := r.takeChoice(ctx, choice, choice.Get("message"))
+		if errors.Is(err, errAnswerFull) && r.request.Stream {
+			r.said.choice(0).finish = "length"
+			return r.result, errors.Join(err, r.sendWhole())
+		}
+		if err != nil {
 			return r.result, err
 		}
 	}
@@ -93,34 +98,6 @@ func (r *completionReader) sendWhole() error {
 	return nil
 }
 
-// readStream relays a stream. It is complete with [DONE], or at its end when the
-// model has said why it finished.
-func (r *completionReader) readStream(ctx context.Context, body io.ReadCloser) (Result, error) {
-	events := sse.NewReader(body, maxChunk)
-	for {
-		event, err := events.Next()
-		if err != nil {
-			return r.result, r.endFault(err)
-		}
-		data := bytes.TrimSpace(event.Data)
-		switch {
-		case string(data) == "[DONE]":
-			linger(body)
-			if r.result.FinishReason == "" {
-				r.result.FinishReason = "stop"
-			}
-			return r.result, nil
-		case event.Name == "error":
-			return r.result, r.errorFault(data)
-		case len(data) == 0:
-			continue
-		}
-		if err := r.takeChunk(ctx, data); err != nil {
-			return r.result, err
-		}
-	}
-}
-
 // takeChunk reads of a chunk what is kept and relays it as it is.
 func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 	if !rawjson.Valid(data) {
@@ -145,7 +122,6 @@ func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 	if r.head.ID == "" {
 		r.takeHead(data)
 	}
-	var full error
 	empty := true
 	var err error
 	choices.ForEach(func(_, choice gjson.Result) bool {
@@ -154,8 +130,7 @@ func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 		return err == nil
 	})
 	if err != nil {
-		full = r.cut(err)
-		return full
+		return r.cut(err)
 	}
 	if !r.request.Stream {
 		return nil

@@ -110,7 +110,7 @@ func (call *callSaid) add(delta gjson.Result) int {
 	return len(arguments)
 }
 
-// callsOf returns the calls of a choice.
+// toolCalls returns the calls of a choice.
 func (c *choiceSaid) toolCalls() []toolCall {
 	list := make([]toolCall, len(c.calls))
 	for i, call := range c.calls {

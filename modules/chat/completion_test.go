@@ -484,3 +484,14 @@ func TestClientsAreToldNotToRepeatWhatFailsAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestAWholeAnswerThatIsTooLongIsCutInAStreamToo(t *testing.T) {
+	f, _ := behind(t, Config{MaxAnswerBytes: 1000}, replay(200, jsonType, `{"choices":[{"message":{"content":"`+strings.Repeat("x", 2000)+`"},"finish_reason":"stop"}]}`))
+	_, got := f.stream(t, `{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"stream":true}`)
+	if !strings.Contains(got, `"content":"`+strings.Repeat("x", 1000)+`"}`) || strings.Count(got, `"finish_reason":"length"`) != 1 || !strings.HasSuffix(got, doneEvent) {
+		t.Errorf("got %s", got)
+	}
+	if kept := f.stored(t, 1, f.onlySession(t, 1).ID)[1]; len(kept.Content) != 1000 || kept.FinishReason != "length" {
+		t.Errorf("kept %d bytes, %s", len(kept.Content), kept.FinishReason)
+	}
+}

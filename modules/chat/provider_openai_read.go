@@ -98,10 +98,25 @@ func (r *answerReader) whole(body io.Reader) (Result, error) {
 	return r.result, err
 }
 
-// stream reads an answer that comes as events. It is complete with [DONE], or
-// at the end of the stream when the model has said why it finished.
+// stream reads an answer that comes as events.
 func (r *answerReader) stream(body io.ReadCloser) (Result, error) {
-	events := sse.NewReader(body, 0)
+	return r.eachChunk(body, 0, func(data []byte) error {
+		var chunk completion
+		if err := json.Unmarshal(data, &chunk); err != nil {
+			return badAnswer(r.provider, "sent an event that is not a chat completion")
+		}
+		if reported(chunk.Error) {
+			return r.errorFault(data)
+		}
+		return r.take(chunk)
+	})
+}
+
+// eachChunk gives each chunk of a stream to take, whose error ends it. maxChunk
+// bounds one in bytes; 0 = as package sse does. The stream is complete with
+// [DONE], or at its end when the model has said why it finished.
+func (r *answerReader) eachChunk(body io.ReadCloser, maxChunk int, take func(data []byte) error) (Result, error) {
+	events := sse.NewReader(body, maxChunk)
 	for {
 		event, err := events.Next()
 		if err != nil {
@@ -120,14 +135,7 @@ func (r *answerReader) stream(body io.ReadCloser) (Result, error) {
 		case event.Name == "error":
 			return r.result, r.errorFault(data)
 		}
-		var chunk completion
-		if err := json.Unmarshal(data, &chunk); err != nil {
-			return r.result, badAnswer(r.provider, "sent an event that is not a chat completion")
-		}
-		if reported(chunk.Error) {
-			return r.result, r.errorFault(data)
-		}
-		if err := r.take(chunk); err != nil {
+		if err := take(data); err != nil {
 			return r.result, err
 		}
 	}

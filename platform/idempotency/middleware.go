@@ -43,9 +43,9 @@ const storeDeadline = 10 * time.Second
 
 // Middleware serves requests with a key. Put it inside of what finds the caller
 // and bounds the body and the rate of requests, and outside of what counts what
-// they cost: an answer that is repeated costs nothing. An outcome is remembered when it is a success; after a
-// failure the key can be used again. When something is deleted, the answers of
-// its owner are forgotten: they may hold it.
+// they cost: an answer that is repeated costs nothing. An outcome is remembered
+// when it is a success; after a failure the key can be used again. When something
+// is deleted, the answers of its owner are forgotten: they may hold it.
 func (g *Guard) Middleware() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
