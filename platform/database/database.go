@@ -134,7 +134,9 @@ func openGORM(dialector gorm.Dialector, logger *slog.Logger) (*gorm.DB, error) {
 func (db *DB) Dialect() Dialect { return db.dialect }
 
 // Read returns a handle for queries, which together may take 2 s, and on
-// SQLite 5 s; see Allow. After that they fail with an Unavailable fault.
+// SQLite 5 s; see Allow. After that they fail with an Unavailable fault. The
+// handle holds about 1 KiB until that time is over or ctx ends: who reads often
+// in long work gives each piece of it a context that ends.
 func (db *DB) Read(ctx context.Context) *gorm.DB {
 	if db.whole {
 		return db.read.WithContext(ctx)

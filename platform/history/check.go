@@ -219,6 +219,8 @@ const maxLooks = 5
 // look reads everything of one request anew and judges it. One that changes
 // between the first and the last read is under way: it has no problem.
 func (c *checker) look(ctx context.Context, id string) (verdict, error) {
+	ctx, done := context.WithCancel(ctx)
+	defer done() // else the deadline of each read stays in memory until it is over
 	for range maxLooks {
 		before, erasing, err := c.rowOf(ctx, id)
 		if err != nil {
