@@ -149,6 +149,8 @@ func (c *checker) accountsOf(ctx context.Context, ids []int64) (check.Accounting
 }
 
 func (c *checker) session(ctx context.Context, one figures, owner check.Ownership) error {
+	ctx, done := context.WithCancel(ctx)
+	defer done() // else the deadline of each read stays in memory until it is over
 	switch owner {
 	case check.Leaving:
 		return nil

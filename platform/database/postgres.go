@@ -78,9 +78,9 @@ func (db *DB) connector(settings *pgx.ConnConfig) driver.Connector {
 		return made > db.distrusted.Load()
 	}
 	return boundedConnector{stdlib.GetConnector(*settings,
-		stdlib.OptionAfterConnect(func(_ context.Context, connection *pgx.Conn) error {
+		stdlib.OptionAfterConnect(func(ctx context.Context, connection *pgx.Conn) error {
 			connection.PgConn().CustomData()[madeAt] = time.Now().UnixNano()
-			return nil
+			return withoutJIT(ctx, connection)
 		}),
 		stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
 			return p.IdleDuration > time.Second && trusted(p.Conn.PgConn())
@@ -92,6 +92,19 @@ func (db *DB) connector(settings *pgx.ConnConfig) driver.Connector {
 			return nil
 		}),
 	)}
+}
+
+// withoutJIT keeps the server from compiling queries to machine code. Compiling
+// takes 50 to 200 ms, our longest queries about as long without it, and the server
+// would do it anew for the first executions on each connection. It is no startup
+// parameter, for poolers between refuse those they do not know.
+func withoutJIT(ctx context.Context, connection *pgx.Conn) error {
+	_, err := connection.Exec(ctx, "SET jit = off", pgx.QueryExecModeSimpleProtocol)
+	var refusal *pgconn.PgError
+	if errors.As(err, &refusal) {
+		return nil // a server that has no such setting
+	}
+	return err
 }
 
 // boundedConnector connects within postgresConnect also when nobody waits for
