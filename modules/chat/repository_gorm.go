@@ -163,47 +163,6 @@ func (r gormRepository) sought(ctx context.Context, userID int64, sessionID stri
 	return part, nil
 }
 
-func (r gormRepository) BeginExchange(ctx context.Context, begin exchangeStart) error {
-	return sessionFault(r.db.Write(ctx, func(tx *gorm.DB) error {
-		if begin.New {
-			row := newSessionRow(begin.Session)
-			if err := tx.Create(&row).Error; err != nil {
-				return err
-			}
-		}
-		own := func() *gorm.DB {
-			return tx.Model(&sessionRow{}).Where(ownSession, begin.Session.ID, begin.Session.UserID)
-		}
-		if err := oneRow(own().Updates(begin.changes())); err != nil {
-			return err
-		}
-		var last int64 // the row is locked by the update: nobody else gets this position
-		if err := own().Select("last_position").Take(&last).Error; err != nil {
-			return err
-		}
-		begin.Question.Position, begin.Answer.Position = last-1, last
-		rows := []messageRow{newMessageRow(begin.Question), newMessageRow(begin.Answer)}
-		return tx.Create(&rows).Error
-	}))
-}
-
-// changes returns what beginning an exchange changes in its session.
-func (b exchangeStart) changes() map[string]any {
-	changes := map[string]any{
-		"last_position": gorm.Expr("last_position + 2"),
-		"message_count": gorm.Expr("message_count + 2"),
-		"title":         gorm.Expr("CASE WHEN title = '' THEN ? ELSE title END", b.Title),
-		"updated_at":    b.Session.UpdatedAt,
-	}
-	if b.System != nil {
-		changes["system"] = *b.System
-	}
-	if b.Model != nil {
-		changes["model"] = *b.Model
-	}
-	return changes
-}
-
 func (r gormRepository) FindThread(ctx context.Context, userID int64, thread string) (string, error) {
 	var row messageRow
 	err := r.db.Read(ctx).Select("session_id").Where("user_id = ? AND thread = ? AND thread <> ''", userID, thread).
@@ -212,51 +171,6 @@ func (r gormRepository) FindThread(ctx context.Context, userID int64, thread str
 		return "", nil
 	}
 	return row.SessionID, database.Fault(err)
-}
-
-func (r gormRepository) FinishAnswer(ctx context.Context, answer message) error {
-	return sessionFault(r.db.Write(ctx, func(tx *gorm.DB) error {
-		sums := map[string]any{
-			"input_tokens":  gorm.Expr("input_tokens + ?", answer.Tokens.Input),
-			"output_tokens": gorm.Expr("output_tokens + ?", answer.Tokens.Output),
-			"updated_at":    answer.FinishedAt,
-		}
-		if answer.Tokens.Estimated {
-			sums["estimated"] = true
-		}
-		if answer.Content != "" {
-			sums["last_model"] = answer.Model
-		}
-		err := oneRow(tx.Model(&sessionRow{}).Where(ownSession, answer.SessionID, answer.UserID).Updates(sums))
-		if err != nil {
-			return err
-		}
-		changed := tx.Model(&messageRow{}).Where("id = ? AND session_id = ?", answer.ID, answer.SessionID).
-			Where("status = ? OR (status = ? AND error_code = ?)", statusProcessing, statusFailed, codeInterrupted).
-			Updates(outcome(answer))
-		if changed.Error == nil && changed.RowsAffected == 0 {
-			return refuseSecondOutcome(tx, answer) // rolls the sums back
-		}
-		return changed.Error
-	}))
-}
-
-// outcome returns the columns of a message that finishing it sets.
-func outcome(answer message) map[string]any {
-	return map[string]any{
-		"content": answer.Content, "status": answer.Status, "provider": answer.Provider, "model": answer.Model,
-		"finish_reason": answer.FinishReason, "error_code": answer.ErrorCode, "error_detail": answer.ErrorDetail,
-		"input_tokens": answer.Tokens.Input, "output_tokens": answer.Tokens.Output, "estimated": answer.Tokens.Estimated,
-		"extra": answer.Extra, "thread": answer.Thread, "finished_at": answer.FinishedAt,
-	}
-}
-
-func refuseSecondOutcome(tx *gorm.DB, answer message) error {
-	var row messageRow
-	if err := tx.Where("id = ? AND session_id = ?", answer.ID, answer.SessionID).Take(&row).Error; err != nil {
-		return err
-	}
-	return fault.New(fault.Conflict, "already_finished", "This answer has its outcome already.")
 }
 
 // isUnfinished finds processing answers by the partial index of the same

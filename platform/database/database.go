@@ -49,7 +49,8 @@ type DB struct {
 	// turn is held by the one writer of SQLite. Who waits for it comes in order:
 	// the pool hands its connection to any of those who wait, so that with many
 	// some would wait very long.
-	turn chan struct{}
+	turn  chan struct{}
+	group *group // nil but on SQLite
 
 	memory     outage.Memory
 	distrusted atomic.Int64 // connections made before, in Unix nanoseconds, are not used again
@@ -85,6 +86,7 @@ func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 		dialect: SQLite, dir: filepath.Dir(path), name: strings.TrimSuffix(filepath.Base(path), ".db"),
 		write: write, read: read, turn: make(chan struct{}, 1),
 	}
+	db.group = &group{path: path, turn: db.turn}
 	pool(write).SetMaxOpenConns(1)
 	pool(write).SetMaxIdleConns(1)
 	readers := max(4, runtime.GOMAXPROCS(0)*2)
@@ -113,9 +115,10 @@ func sqliteDSN(path, extra string) string {
 	}
 	file := url.URL{Scheme: "file", Path: absolute}
 	return file.String() + fmt.Sprintf("?_pragma=busy_timeout(%d)", sqlitePatience.Milliseconds()) +
-		"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(1)&_pragma=cache_size(-4000)&_pragma=journal_size_limit(67108864)&" + extra
+		"&_pragma=" + strings.Join(sqlitePragmas, "&_pragma=") + "&" + extra
 }
+
+var sqlitePragmas = []string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-4000)", "journal_size_limit(67108864)"}
 
 // openGORM leaves preparing statements to the drivers: pgx caches them itself,
 // the SQLite driver gains nothing by it, and in GORM's own cache one caller's
@@ -230,6 +233,9 @@ func (db *DB) Ping(ctx context.Context) error {
 // Close closes every connection.
 func (db *DB) Close() error {
 	err := closeGORM(db.read)
+	if db.group != nil {
+		err = errors.Join(err, db.group.close())
+	}
 	if db.write != db.read {
 		err = errors.Join(err, closeGORM(db.write))
 	}

@@ -70,9 +70,8 @@ func IsDuplicate(err error) bool {
 
 // wasEnded reports what the engines say of work whose context ended under it.
 func wasEnded(err error) bool {
-	var lite *gosqlite.Error
-	if errors.As(err, &lite) {
-		return lite.Code()&0xff == sqliteInterrupt
+	if code, ok := sqliteCode(err); ok {
+		return code == sqliteInterrupt
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -82,18 +81,16 @@ func wasEnded(err error) bool {
 }
 
 func outOfSpace(err error) bool {
-	var lite *gosqlite.Error
-	if errors.As(err, &lite) {
-		return lite.Code()&0xff == sqliteFull
+	if code, ok := sqliteCode(err); ok {
+		return code == sqliteFull
 	}
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "53100" // disk_full
 }
 
 func unreachable(err error) bool {
-	var lite *gosqlite.Error
-	if errors.As(err, &lite) {
-		switch lite.Code() & 0xff {
+	if code, ok := sqliteCode(err); ok {
+		switch code {
 		case sqliteBusy, sqliteLocked, sqliteIOErr, sqliteReadOnly, sqliteCantOpen:
 			return true
 		}
@@ -131,13 +128,26 @@ func redactDSN(err error, dsn string) string {
 
 // isBusy reports whether another connection held a lock of the SQLite file.
 func isBusy(err error) bool {
-	var lite *gosqlite.Error
-	return errors.As(err, &lite) && lite.Code()&0xff == sqliteBusy
+	code, ok := sqliteCode(err)
+	return ok && code == sqliteBusy
 }
 
 // isUnreadable reports whether a file holds something else than an SQLite
 // database that is whole.
 func isUnreadable(err error) bool {
+	code, ok := sqliteCode(err)
+	return ok && (code == sqliteNotADB || code == sqliteCorrupt)
+}
+
+// sqliteCode returns the primary result code of an error of SQLite.
+func sqliteCode(err error) (int, bool) {
 	var lite *gosqlite.Error
-	return errors.As(err, &lite) && (lite.Code()&0xff == sqliteNotADB || lite.Code()&0xff == sqliteCorrupt)
+	if errors.As(err, &lite) {
+		return lite.Code() & 0xff, true
+	}
+	var grouped liteError
+	if errors.As(err, &grouped) {
+		return grouped.Code() & 0xff, true
+	}
+	return 0, false
 }

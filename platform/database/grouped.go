@@ -1,0 +1,334 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gorm.io/gorm"
+	"zombiezen.com/go/sqlite"
+)
+
+// Statements runs SQL in a transaction, with ? for each argument.
+type Statements interface {
+	// Exec runs one statement and returns how many rows it changed.
+	Exec(query string, args ...any) (changed int64, err error)
+	// Int returns the one number that a query finds. No row is one for IsNotFound.
+	Int(query string, args ...any) (int64, error)
+}
+
+// WriteGrouped is Write for the short acts of the busiest paths, which know what
+// they want to say in SQL. On SQLite those that come at the same time are
+// committed together, so that one wait for the disk serves all of them, and
+// their statements are compiled once. Each succeeds or fails for itself. change
+// can be called twice, the first time in vain, and on another goroutine than the
+// caller's; it must only run statements. It runs to its end also when ctx ends
+// meanwhile.
+func (db *DB) WriteGrouped(ctx context.Context, change func(tx Statements) error) error {
+	if db.group == nil {
+		return db.Write(ctx, func(tx *gorm.DB) error { return change(gormStatements{tx}) })
+	}
+	bounded, cancel := db.bound(ctx)
+	defer cancel()
+	return db.outcome(bounded, db.group.write(bounded, change))
+}
+
+type gormStatements struct{ tx *gorm.DB }
+
+func (s gormStatements) Exec(query string, args ...any) (int64, error) {
+	done := s.tx.Exec(query, args...)
+	return done.RowsAffected, done.Error
+}
+
+func (s gormStatements) Int(query string, args ...any) (int64, error) {
+	var list []int64
+	if err := s.tx.Raw(query, args...).Scan(&list).Error; err != nil {
+		return 0, err
+	}
+	if len(list) == 0 {
+		return 0, gorm.ErrRecordNotFound
+	}
+	return list[0], nil
+}
+
+// maxGroup is how many acts are committed together at most.
+const maxGroup = 256
+
+// group commits together what is to be written at the same time. It has no
+// goroutine: whoever of those that wait gets the turn of the one writer does the
+// work of all. Its connection is its own, for the driver below GORM keeps no
+// compiled statements.
+type group struct {
+	path string
+	turn chan struct{} // of the DB
+
+	mu      sync.Mutex
+	waiting []*act
+
+	conn *sqlite.Conn // of who has the turn; nil = not open
+}
+
+// act is one change on its way.
+type act struct {
+	ctx      context.Context
+	change   func(Statements) error
+	taken    atomic.Bool // by who does the work, or back by the caller
+	err      error
+	panicked any
+	done     chan struct{}
+}
+
+func (g *group) write(ctx context.Context, change func(Statements) error) error {
+	a := &act{ctx: ctx, change: change, done: make(chan struct{})}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, a)
+	g.mu.Unlock()
+	for {
+		select {
+		case <-a.done:
+			return a.result()
+		case <-ctx.Done():
+			if a.taken.CompareAndSwap(false, true) {
+				return ctx.Err() // whoever finds it among the waiting passes over it
+			}
+			<-a.done
+			return a.result()
+		case g.turn <- struct{}{}:
+			g.run(ctx, g.take())
+			<-g.turn
+		}
+	}
+}
+
+func (a *act) result() error {
+	if a.panicked != nil {
+		panic(a.panicked)
+	}
+	return a.err
+}
+
+// take returns those that wait and have not given up.
+func (g *group) take() []*act {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := []*act{}
+	for i, a := range g.waiting {
+		if len(list) == maxGroup {
+			g.waiting = append([]*act{}, g.waiting[i:]...)
+			return list
+		}
+		if a.taken.CompareAndSwap(false, true) {
+			list = append(list, a)
+		}
+	}
+	g.waiting = nil
+	return list
+}
+
+// run does the work of the acts. When one of them fails, nothing of the group is
+// kept, and each is done on its own.
+func (g *group) run(ctx context.Context, list []*act) {
+	if len(list) == 0 {
+		return
+	}
+	defer func() {
+		for _, a := range list {
+			close(a.done)
+		}
+	}()
+	one, err := g.commit(ctx, list)
+	if err == nil {
+		return
+	}
+	for _, a := range list {
+		again := err
+		if one && len(list) > 1 {
+			_, again = g.commit(a.ctx, []*act{a})
+		}
+		if again != nil {
+			a.err = again
+		}
+	}
+}
+
+// commit does the acts in one transaction. one says that it was one of them that
+// failed.
+func (g *group) commit(ctx context.Context, list []*act) (one bool, err error) {
+	if err := g.connect(); err != nil {
+		return false, err
+	}
+	if deadline, ok := ctx.Deadline(); ok { // for the lock of another process
+		g.conn.SetBusyTimeout(max(0, time.Until(deadline)))
+	}
+	tx := liteStatements{g.conn}
+	if _, err := tx.Exec("BEGIN IMMEDIATE"); err != nil {
+		return false, err
+	}
+	for _, a := range list {
+		if err := a.perform(tx); err != nil {
+			g.undo(tx)
+			return true, err
+		}
+	}
+	if _, err := tx.Exec("COMMIT"); err != nil {
+		g.undo(tx)
+		return false, err
+	}
+	return false, nil
+}
+
+// perform does an act, unless its caller has left.
+func (a *act) perform(tx Statements) (err error) {
+	if a.err = a.ctx.Err(); a.err != nil {
+		return nil
+	}
+	a.panicked = nil
+	defer func() {
+		if r := recover(); r != nil {
+			a.panicked, err = r, errPanicked
+		}
+	}()
+	return a.change(tx)
+}
+
+var errPanicked = errors.New("the change panicked")
+
+// undo leaves the connection without a transaction, or gives it up.
+func (g *group) undo(tx Statements) {
+	if g.conn.AutocommitEnabled() { // a grave error undoes it by itself
+		return
+	}
+	if _, err := tx.Exec("ROLLBACK"); err != nil || !g.conn.AutocommitEnabled() {
+		_ = g.conn.Close()
+		g.conn = nil
+	}
+}
+
+// connect opens the connection with the promises of sqliteDSN.
+func (g *group) connect() error {
+	if g.conn != nil {
+		return nil
+	}
+	conn, err := sqlite.OpenConn(g.path, sqlite.OpenReadWrite)
+	if err != nil {
+		return liteFault(err)
+	}
+	conn.SetBusyTimeout(sqlitePatience)
+	for _, pragma := range sqlitePragmas {
+		if err := runOnce(conn, "PRAGMA "+pragma); err != nil {
+			_ = conn.Close()
+			return err
+		}
+	}
+	g.conn = conn
+	return nil
+}
+
+func runOnce(conn *sqlite.Conn, query string) error {
+	stmt, _, err := conn.PrepareTransient(query)
+	if err != nil {
+		return liteFault(err)
+	}
+	defer func() { _ = stmt.Finalize() }()
+	_, err = stmt.Step()
+	return liteFault(err)
+}
+
+// close waits for the acts under way and closes the connection.
+func (g *group) close() error {
+	g.turn <- struct{}{}
+	defer func() { <-g.turn }()
+	if g.conn == nil {
+		return nil
+	}
+	err := g.conn.Close()
+	g.conn = nil
+	return err
+}
+
+type liteStatements struct{ conn *sqlite.Conn }
+
+func (s liteStatements) Exec(query string, args ...any) (int64, error) {
+	stmt, err := s.bound(query, args)
+	if err != nil {
+		return 0, err
+	}
+	for {
+		row, err := stmt.Step()
+		if err != nil {
+			return 0, liteFault(err)
+		}
+		if !row {
+			return int64(s.conn.Changes()), nil
+		}
+	}
+}
+
+func (s liteStatements) Int(query string, args ...any) (int64, error) {
+	stmt, err := s.bound(query, args)
+	if err != nil {
+		return 0, err
+	}
+	row, err := stmt.Step()
+	if err != nil {
+		return 0, liteFault(err)
+	}
+	if !row {
+		return 0, gorm.ErrRecordNotFound
+	}
+	number := stmt.ColumnInt64(0)
+	return number, liteFault(stmt.Reset())
+}
+
+// liteTime is how the driver below GORM writes times.
+const liteTime = "2006-01-02 15:04:05.999999999-07:00"
+
+func (s liteStatements) bound(query string, args []any) (*sqlite.Stmt, error) {
+	stmt, err := s.conn.Prepare(query)
+	if err != nil {
+		return nil, liteFault(err)
+	}
+	for i, arg := range args {
+		at := i + 1
+		switch value := arg.(type) {
+		case nil:
+			stmt.BindNull(at)
+		case string:
+			stmt.BindText(at, value)
+		case int64:
+			stmt.BindInt64(at, value)
+		case bool:
+			stmt.BindBool(at, value)
+		case time.Time:
+			stmt.BindText(at, value.Format(liteTime))
+		default:
+			return nil, fmt.Errorf("an argument of type %T", arg)
+		}
+	}
+	return stmt, nil
+}
+
+// liteError is an error of SQLite that came through this connection.
+type liteError struct{ cause error }
+
+func (e liteError) Error() string { return e.cause.Error() }
+func (e liteError) Unwrap() error { return e.cause }
+
+// Code returns SQLite's result code.
+func (e liteError) Code() int { return int(sqlite.ErrCode(e.cause)) }
+
+func liteFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	switch sqlite.ErrCode(err) {
+	case sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintUnique, sqlite.ResultConstraintRowID:
+		return errors.Join(gorm.ErrDuplicatedKey, err)
+	case sqlite.ResultConstraintForeignKey:
+		return errors.Join(gorm.ErrForeignKeyViolated, err)
+	}
+	return liteError{err}
+}
