@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,6 +137,7 @@ func (a *App) openModules(ctx context.Context) (err error) {
 	a.onClose(a.speech.Close)
 	if a.chat, err = chat.New(cfg.ChatConfig(), chat.Deps{
 		DB: a.db, Documents: a.documents, Docs: documentation, Logger: a.logger, Now: uid.Now, NewID: uid.New,
+		Memory: debug.SetMemoryLimit(-1), SpoolDir: cfg.Data.Dir,
 		Instance: a.instance.ID(), Living: a.instance.Living,
 	}); err != nil {
 		return err

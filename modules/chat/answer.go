@@ -9,6 +9,7 @@ import (
 
 	"llmhist/platform/fault"
 	"llmhist/platform/identity"
+	"llmhist/platform/spool"
 	"llmhist/platform/uid"
 	"llmhist/platform/usage"
 	"llmhist/platform/web"
@@ -79,6 +80,11 @@ func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer me
 	if q, err = q.checked(); err != nil {
 		return message{}, err
 	}
+	leave, err := s.room.enter()
+	if err != nil {
+		return message{}, err
+	}
+	defer leave()
 	begin, err := s.prepare(ctx, caller.UserID, q)
 	if err != nil {
 		return message{}, err
@@ -99,7 +105,10 @@ func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer me
 	}
 	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Message)), begin.Answer.ID })
 
-	run := &answering{service: s, answer: begin.Answer, deliver: deliver}
+	run := newAnswering(s, begin.Answer)
+	run.deliver = deliver
+	defer run.close()
+	request.Hold = run.hold
 	result, err := run.ask(ctx, targets, func(ctx context.Context, to target) (Result, error) {
 		request.Model = to.model
 		return to.provider.Answer(ctx, request, func(text string) error { return run.take(ctx, text) })
@@ -205,11 +214,45 @@ var (
 type answering struct {
 	service *service
 	answer  message
-	content strings.Builder
-	began   bool  // the client was sent something: no other provider can be asked
-	spoke   bool  // the first piece of the answer was there
-	besides int64 // tokens of the answer that are not of its content
+	text    spool.Text
+	release func() // of the memory for a long text; nil = none is held
+	began   bool   // the client was sent something: no other provider can be asked
+	spoke   bool   // the first piece of the answer was there
+	besides int64  // tokens of the answer that are not of its content
 	deliver func(answer message, text string) error
+}
+
+func newAnswering(s *service, answer message) *answering {
+	return &answering{service: s, answer: answer, text: spool.Text{Dir: s.spoolDir}}
+}
+
+func (a *answering) close() {
+	_ = a.text.Close() // it is stored by now
+	if a.release != nil {
+		a.release()
+	}
+}
+
+// hold makes sure that there is memory for a long text until the request ends.
+func (a *answering) hold(ctx context.Context) (err error) {
+	if a.release == nil {
+		a.release, err = a.service.room.hold(ctx)
+	}
+	return err
+}
+
+// gather brings the whole text into memory.
+func (a *answering) gather(ctx context.Context) (err error) {
+	if a.answer.Content != "" {
+		return nil
+	}
+	if a.text.Long() {
+		if err := a.hold(ctx); err != nil {
+			return err
+		}
+	}
+	a.answer.Content, err = a.text.Read()
+	return err
 }
 
 // ask asks the targets in order until one begins to answer. The next one is
@@ -234,14 +277,16 @@ func (a *answering) ask(ctx context.Context, targets []target, try func(context.
 // so it is left out.
 func (a *answering) take(ctx context.Context, text string) error {
 	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "")
-	room := a.service.maxAnswer - a.content.Len()
+	room := a.service.maxAnswer - a.text.Len()
 	full := len(text) > room
 	if full {
 		text = strings.ToValidUTF8(text[:room], "") // a character cut in two goes
 	}
 	if text != "" {
 		a.firstByte(ctx)
-		a.content.WriteString(text)
+		if err := a.text.WriteString(text); err != nil {
+			return err
+		}
 		if a.deliver != nil {
 			if err := a.deliver(a.answer, text); err != nil {
 				return fmt.Errorf("%w: %w", errClientGone, err)
@@ -265,7 +310,7 @@ func (a *answering) firstByte(ctx context.Context) {
 // conclude stores what became of the answer and returns it, or the fault that
 // ended it. promptTokens estimates what was asked.
 func (a *answering) conclude(ctx context.Context, promptTokens func() int64, result Result, err error) (message, error) {
-	a.answer.Content = a.content.String()
+	err = errors.Join(err, a.gatherDetached(ctx))
 	a.answer.FinishedAt = a.service.moment()
 	a.count(promptTokens, result, err)
 	var failed *fault.Error
@@ -289,6 +334,13 @@ func (a *answering) conclude(ctx context.Context, promptTokens func() int64, res
 		failed = failed.With("session_id", a.answer.SessionID).With("message_id", a.answer.ID)
 	}
 	return a.store(ctx, failed)
+}
+
+// gatherDetached gathers also what came of a request that is over.
+func (a *answering) gatherDetached(ctx context.Context) error {
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
+	defer cancel()
+	return a.gather(detached)
 }
 
 // stopping reports whether ctx was ended by the server, which says why, and not

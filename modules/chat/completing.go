@@ -64,11 +64,13 @@ func (c *completing) takePart(ctx context.Context, choice gjson.Result, part gjs
 		of.finish = finishReason(reason.Str)
 	}
 	before := c.said.size
-	c.said.add(of, part)
+	if err := c.said.add(of, part); err != nil {
+		return err
+	}
 	if c.said.size > before {
 		c.firstByte(ctx)
 	}
-	if c.content.Len()+c.said.size > c.service.maxAnswer {
+	if c.text.Len()+c.said.size > c.service.maxAnswer {
 		return errAnswerFull
 	}
 	if of.index == 0 {
@@ -77,6 +79,27 @@ func (c *completing) takePart(ctx context.Context, choice gjson.Result, part gjs
 	of.text.WriteString(storable(text))
 	c.said.size += len(text)
 	return nil
+}
+
+// gather brings all that was said into memory.
+func (c *completing) gather(ctx context.Context) error {
+	if c.said.long() {
+		if err := c.hold(ctx); err != nil {
+			return err
+		}
+	}
+	return errors.Join(c.answering.gather(ctx), c.said.gather())
+}
+
+func (c *completing) gatherDetached(ctx context.Context) error {
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
+	defer cancel()
+	return c.gather(detached)
+}
+
+func (c *completing) close() {
+	c.said.close()
+	c.answering.close()
 }
 
 // open tells the client who speaks.

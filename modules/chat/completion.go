@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 
 	"llmhist/platform/fault"
 	"llmhist/platform/identity"
@@ -23,6 +24,11 @@ func (s *service) complete(ctx context.Context, q completionAsk, send func(answe
 	if err != nil {
 		return message{}, nil, err
 	}
+	leave, err := s.room.enter()
+	if err != nil {
+		return message{}, nil, err
+	}
+	defer leave()
 	before, conversation := q.threads()
 	begin, err := s.prepareCompletion(ctx, caller.UserID, q, before)
 	if err != nil {
@@ -36,12 +42,14 @@ func (s *service) complete(ctx context.Context, q completionAsk, send func(answe
 	}
 	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Body)), begin.Answer.ID })
 
-	run := &completing{answering: &answering{service: s, answer: begin.Answer}, request: q, send: send}
+	run := &completing{answering: newAnswering(s, begin.Answer), request: q, send: send, said: spoken{dir: s.spoolDir}}
+	defer run.close()
 	result, err := run.ask(ctx, targets, run.try)
+	err = errors.Join(err, run.gatherDetached(ctx))
 	run.besides = int64(run.said.size+3) / 4
 	run.answer.Extra = run.said.extra()
 	if err == nil {
-		conversation.add(turn{Role: roleAssistant, Text: run.content.String(), calls: run.said.choice(0).toolCalls()})
+		conversation.add(turn{Role: roleAssistant, Text: run.answer.Content, calls: run.said.choice(0).toolCalls()})
 		run.answer.Thread = conversation.name()
 	}
 	answer, err = run.conclude(ctx, func() int64 { return estimatePrompt(q.prompt()) }, result, err)

@@ -37,7 +37,7 @@ func (r *completionReader) read(ctx context.Context, response *http.Response) (R
 }
 
 func (r *completionReader) readWhole(ctx context.Context, body io.Reader) (Result, error) {
-	data, err := io.ReadAll(io.LimitReader(body, maxWholeAnswer+1))
+	data, err := readDocument(ctx, body, r.completing.hold)
 	if err != nil {
 		return r.result, err
 	}
@@ -61,7 +61,7 @@ func (r *completionReader) readWhole(ctx context.Context, body io.Reader) (Resul
 		err := r.takeChoice(ctx, choice, choice.Get("message"))
 		if errors.Is(err, errAnswerFull) && r.request.Stream {
 			r.said.choice(0).finish = "length"
-			return r.result, errors.Join(err, r.sendWhole())
+			return r.result, errors.Join(err, r.sendWhole(ctx))
 		}
 		if err != nil {
 			return r.result, err
@@ -71,15 +71,18 @@ func (r *completionReader) readWhole(ctx context.Context, body io.Reader) (Resul
 		r.document = data
 		return r.result, nil
 	}
-	return r.result, r.sendWhole()
+	return r.result, r.sendWhole(ctx)
 }
 
 // sendWhole sends what came in one piece as the chunks of a stream.
-func (r *completionReader) sendWhole() error {
+func (r *completionReader) sendWhole(ctx context.Context) error {
+	if err := r.gather(ctx); err != nil {
+		return err
+	}
 	for _, of := range r.said.sorted() {
 		text := of.text.String()
 		if of.index == 0 {
-			text = r.content.String()
+			text = r.answer.Content
 		}
 		reason := of.finish
 		if reason == "" {

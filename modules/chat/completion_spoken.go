@@ -2,16 +2,20 @@ package chat
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"llmhist/platform/spool"
 )
 
 // spoken collects what an answer is besides the text of its first choice: the
 // calls and thoughts of that, and all of further choices. Its parts come as
 // deltas of a stream or as whole messages.
 type spoken struct {
+	dir     string // for thoughts that become long
 	choices []*choiceSaid
 	size    int // bytes collected
 }
@@ -19,7 +23,8 @@ type spoken struct {
 type choiceSaid struct {
 	index     int64
 	text      strings.Builder // of choices other than 0
-	reasoning strings.Builder
+	reasoning spool.Text
+	thoughts  string // the reasoning, once it is gathered
 	calls     []*callSaid
 	audio     string // id of spoken output
 	finish    string
@@ -43,7 +48,7 @@ func (s *spoken) choice(index int64) *choiceSaid {
 			return c
 		}
 	}
-	c := &choiceSaid{index: index}
+	c := &choiceSaid{index: index, reasoning: spool.Text{Dir: s.dir}}
 	if len(s.choices) < maxChoices {
 		s.choices = append(s.choices, c)
 	}
@@ -74,13 +79,35 @@ func (c *choiceSaid) callOf(delta gjson.Result) *callSaid {
 	return call
 }
 
+// long reports whether what was said needs more memory than it holds.
+func (s *spoken) long() bool {
+	return slices.ContainsFunc(s.choices, func(c *choiceSaid) bool { return c.reasoning.Long() })
+}
+
+// gather brings the thoughts into memory.
+func (s *spoken) gather() error {
+	var errs []error
+	for _, c := range s.choices {
+		thoughts, err := c.reasoning.Read()
+		c.thoughts = thoughts
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *spoken) close() {
+	for _, c := range s.choices {
+		_ = c.reasoning.Close() // it is stored by now
+	}
+}
+
 // add takes a delta or message of a choice, without its content.
-func (s *spoken) add(c *choiceSaid, part gjson.Result) {
+func (s *spoken) add(c *choiceSaid, part gjson.Result) (err error) {
 	part.ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "reasoning_content", "reasoning":
 			if value.Type == gjson.String {
-				c.reasoning.WriteString(value.Str)
+				err = errors.Join(err, c.reasoning.WriteString(value.Str))
 				s.size += len(value.Str)
 			}
 		case "audio":
@@ -95,6 +122,7 @@ func (s *spoken) add(c *choiceSaid, part gjson.Result) {
 		}
 		return true
 	})
+	return err
 }
 
 // add takes a delta of the call and returns how many bytes it added.
@@ -142,7 +170,7 @@ type completionFunction struct {
 
 // member returns a choice as a whole message, with text as its content.
 func (c *choiceSaid) member(text string) completionMember {
-	m := completionMember{Role: roleAssistant, Reasoning: c.reasoning.String()}
+	m := completionMember{Role: roleAssistant, Reasoning: c.thoughts}
 	for _, call := range c.toolCalls() {
 		m.ToolCalls = append(m.ToolCalls, completionCall{ID: call.ID, Type: "function", Function: completionFunction{call.Name, call.Arguments}})
 	}

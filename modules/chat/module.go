@@ -32,6 +32,9 @@ type Deps struct {
 	Now       func() time.Time
 	NewID     func(time.Time) string
 
+	Memory   int64  // bytes that the process may use; 0 = no limit
+	SpoolDir string // for answers that become long, while they are under way; "" = the system's directory for temporary files
+
 	Instance string // names this server in the answers it works on
 	// Living returns the servers that live, for answers that others left. It is
 	// asked after those were read. nil = there is only this one.
@@ -89,6 +92,7 @@ func assemble(config Config, deps Deps, providers []Provider) *Module {
 	s := &service{
 		instance: deps.Instance, living: deps.Living,
 		repository: deps.repository(), catalogue: catalogue{providers: providers}, logger: deps.Logger, now: deps.Now, newID: deps.NewID,
+		room: newRoom(deps.Memory), spoolDir: deps.SpoolDir,
 		fallback: len(config.Providers) > 0, contextTokens: config.ContextTokens, maxAnswer: config.MaxAnswerBytes,
 	}
 	return &Module{service: s, handler: handler{s}}

@@ -32,6 +32,9 @@ type Request struct {
 	Temperature *float64 // nil = the provider's default
 	MaxTokens   int64    // of the answer; 0 = the provider's default
 	Stream      bool     // the caller wants the text in pieces
+	// Hold is called before more of an answer than longDocument is held in memory at
+	// once, and waits until there is enough. nil = there always is.
+	Hold func(ctx context.Context) error
 }
 
 // PromptMessage is one message of a prompt.

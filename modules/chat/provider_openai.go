@@ -80,12 +80,12 @@ func (p *openAI) Answer(ctx context.Context, request Request, emit func(text str
 		return Result{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	read := answerReader{provider: p.name, emit: emit}
+	read := answerReader{provider: p.name, emit: emit, hold: request.Hold}
 	switch outbound.MediaType(response) {
 	case "text/event-stream":
 		return read.stream(response.Body)
 	case "application/json":
-		return read.whole(response.Body)
+		return read.whole(ctx, response.Body)
 	default:
 		return Result{}, badAnswer(p.name, "answered with something that is neither JSON nor an event stream")
 	}

@@ -15,7 +15,7 @@ func TestAWholeAnswerIsReadNoFurtherThanItsBound(t *testing.T) {
 	tooFar := iotest.ErrReader(errors.New("read on beyond the bound"))
 	body := io.MultiReader(io.LimitReader(spaces{}, maxWholeAnswer+1), tooFar)
 	read := answerReader{provider: "fake"}
-	_, err := read.whole(body)
+	_, err := read.whole(t.Context(), body)
 	wantFault(t, err, fault.BadUpstream, "provider_answer_too_large")
 }
 

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ const (
 type answerReader struct {
 	provider string
 	emit     func(text string) error
+	hold     func(ctx context.Context) error // see Request.Hold
 	result   Result
 }
 
@@ -74,9 +76,28 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// longDocument is the size in bytes from which on memory is asked for.
+const longDocument = 64 << 10
+
+// readDocument reads all of body, and no more than is needed to see that it is
+// longer than maxWholeAnswer. hold is asked for memory when it is long.
+func readDocument(ctx context.Context, body io.Reader, hold func(context.Context) error) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(body, longDocument))
+	if err != nil || len(data) < longDocument {
+		return data, err
+	}
+	if hold != nil {
+		if err := hold(ctx); err != nil {
+			return nil, err
+		}
+	}
+	rest, err := io.ReadAll(io.LimitReader(body, maxWholeAnswer+1-longDocument))
+	return append(data, rest...), err
+}
+
 // whole reads an answer that is one JSON document.
-func (r *answerReader) whole(body io.Reader) (Result, error) {
-	data, err := io.ReadAll(io.LimitReader(body, maxWholeAnswer+1))
+func (r *answerReader) whole(ctx context.Context, body io.Reader) (Result, error) {
+	data, err := readDocument(ctx, body, r.hold)
 	if err != nil {
 		return r.result, err
 	}

@@ -26,6 +26,8 @@ type service struct {
 	fallback      bool // the operator ordered the providers: each stands in for those before it
 	contextTokens int64
 	maxAnswer     int
+	room          *room
+	spoolDir      string
 	instance      string
 	living        func(ctx context.Context) (map[string]bool, error)
 	inFlight      sync.Map // ids of the answers this process is at work on

@@ -10,9 +10,9 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
 
 	"llmhist/platform/fault"
+	"llmhist/platform/spool"
 )
 
 const (
@@ -78,25 +78,17 @@ func (s *S3) hold(c *content, body io.Reader) error {
 		return err
 	}
 	if c.spool, err = os.CreateTemp(s.tempDir, "llmhist-put-*"); err != nil {
-		return spoolFault(err)
+		return spool.Fault(err)
 	}
 	// Where the system allows it the file has no name from here on, so that a
 	// crash leaves nothing; close removes it elsewhere.
 	_ = os.Remove(c.spool.Name())
 	c.size, err = io.Copy(c.spool, io.MultiReader(&head, body))
 	if err != nil && !errors.Is(err, errSource) {
-		err = spoolFault(err)
+		err = spool.Fault(err)
 	}
 	c.body = c.spool
 	return err
-}
-
-// spoolFault is a trouble with the directory for temporary files.
-func spoolFault(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fault.Wrap(err, fault.OutOfSpace, "storage_full", "The directory for temporary files has no space left. Free some disk space and try again.")
-	}
-	return fault.Wrap(err, fault.Unavailable, "storage_unavailable", "The directory for temporary files cannot be used right now. Try again shortly.")
 }
 
 func (c *content) close() {

@@ -1,0 +1,64 @@
+package chat
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"llmhist/platform/fault"
+)
+
+const (
+	// placeBytes is what an answer under way is reckoned to need: its request,
+	// two connections with their buffers, and the beginning of its text.
+	placeBytes = 128 << 10
+	// longBytes is what one is reckoned to need whose long text is in memory, to
+	// be stored or sent whole.
+	longBytes = 4 << 20
+	// fewestPlaces and mostPlaces bound how many answers are under way at once,
+	// whatever memory there is.
+	fewestPlaces, mostPlaces = 16, 1 << 14
+	fewestLong, mostLong     = 2, 128
+	// overloadPause is when a client that was refused may try again.
+	overloadPause = 2 * time.Second
+)
+
+// room keeps the answers under way within the memory of the process.
+type room struct {
+	places chan struct{} // of answers under way
+	long   chan struct{} // of those among them that hold a long text in memory
+}
+
+// newRoom divides memory, in bytes: half of it is for answers under way, an
+// eighth for long texts. Without a limit, 0 or less, the most of both is allowed.
+func newRoom(memory int64) *room {
+	if memory <= 0 {
+		memory = math.MaxInt64
+	}
+	return &room{
+		places: make(chan struct{}, min(max(memory/2/placeBytes, fewestPlaces), mostPlaces)),
+		long:   make(chan struct{}, min(max(memory/8/longBytes, fewestLong), mostLong)),
+	}
+}
+
+// enter takes a place for an answer. When there is none the answer is refused,
+// before anything is stored or sent.
+func (r *room) enter() (leave func(), err error) {
+	select {
+	case r.places <- struct{}{}:
+		return func() { <-r.places }, nil
+	default:
+		return nil, &fault.Error{Kind: fault.Unavailable, Code: "overloaded", RetryAfter: overloadPause,
+			Detail: "As many answers are under way as this server has memory for. Try again shortly."}
+	}
+}
+
+// hold waits until there is memory for a long text.
+func (r *room) hold(ctx context.Context) (release func(), err error) {
+	select {
+	case r.long <- struct{}{}:
+		return func() { <-r.long }, nil
+	case <-ctx.Done():
+		return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "overloaded", "This server has no memory for the whole answer right now. Try again shortly.")
+	}
+}
