@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -57,18 +58,21 @@ func (s gormStatements) Int(query string, args ...any) (int64, error) {
 // maxGroup is how many acts are committed together at most.
 const maxGroup = 256
 
-// group commits together what is to be written at the same time. It has no
-// goroutine: whoever of those that wait gets the turn of the one writer does the
-// work of all. Its connection is its own, for the driver below GORM keeps no
-// compiled statements.
+// group commits together what is to be written at the same time. Its goroutine
+// begins with the first act and ends with close; so the deep stack that SQLite
+// needs is there once, and not in each of many requests. Its connection is its
+// own, for the driver below GORM keeps no compiled statements.
 type group struct {
 	path string
 	turn chan struct{} // of the DB
 
 	mu      sync.Mutex
 	waiting []*act
+	wake    chan struct{} // told that there are some; nil = not begun
+	ended   chan struct{}
+	closed  bool
 
-	conn *sqlite.Conn // of who has the turn; nil = not open
+	conn *sqlite.Conn // of the goroutine; nil = not open
 }
 
 // act is one change on its way.
@@ -83,21 +87,48 @@ type act struct {
 
 func (g *group) write(ctx context.Context, change func(Statements) error) error {
 	a := &act{ctx: ctx, change: change, done: make(chan struct{})}
+	if err := g.add(a); err != nil {
+		return err
+	}
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		if a.taken.CompareAndSwap(false, true) {
+			return ctx.Err() // it is passed over when it is found among the waiting
+		}
+		<-a.done
+	}
+	return a.result()
+}
+
+func (g *group) add(a *act) error {
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return sql.ErrConnDone
+	}
+	if g.wake == nil {
+		g.wake, g.ended = make(chan struct{}, 1), make(chan struct{})
+		go g.work()
+	}
 	g.waiting = append(g.waiting, a)
-	g.mu.Unlock()
-	for {
-		select {
-		case <-a.done:
-			return a.result()
-		case <-ctx.Done():
-			if a.taken.CompareAndSwap(false, true) {
-				return ctx.Err() // whoever finds it among the waiting passes over it
-			}
-			<-a.done
-			return a.result()
-		case g.turn <- struct{}{}:
-			g.run(ctx, g.take())
+	select {
+	case g.wake <- struct{}{}:
+	default: // it was told already
+	}
+	return nil
+}
+
+// work does what waits, until close. Between two groups other writers have their
+// turn.
+func (g *group) work() {
+	defer close(g.ended)
+	for range g.wake {
+		for more := true; more; {
+			g.turn <- struct{}{}
+			list := g.take()
+			g.run(list)
+			more = len(list) > 0
 			<-g.turn
 		}
 	}
@@ -130,7 +161,7 @@ func (g *group) take() []*act {
 
 // run does the work of the acts. When one of them fails, nothing of the group is
 // kept, and each is done on its own.
-func (g *group) run(ctx context.Context, list []*act) {
+func (g *group) run(list []*act) {
 	if len(list) == 0 {
 		return
 	}
@@ -139,14 +170,14 @@ func (g *group) run(ctx context.Context, list []*act) {
 			close(a.done)
 		}
 	}()
-	one, err := g.commit(ctx, list)
+	one, err := g.commit(list)
 	if err == nil {
 		return
 	}
 	for _, a := range list {
 		again := err
 		if one && len(list) > 1 {
-			_, again = g.commit(a.ctx, []*act{a})
+			_, again = g.commit([]*act{a})
 		}
 		if again != nil {
 			a.err = again
@@ -156,11 +187,11 @@ func (g *group) run(ctx context.Context, list []*act) {
 
 // commit does the acts in one transaction. one says that it was one of them that
 // failed.
-func (g *group) commit(ctx context.Context, list []*act) (one bool, err error) {
+func (g *group) commit(list []*act) (one bool, err error) {
 	if err := g.connect(); err != nil {
 		return false, err
 	}
-	if deadline, ok := ctx.Deadline(); ok { // for the lock of another process
+	if deadline, ok := list[0].ctx.Deadline(); ok { // for the lock of another process
 		g.conn.SetBusyTimeout(max(0, time.Until(deadline)))
 	}
 	tx := liteStatements{g.conn}
@@ -237,10 +268,18 @@ func runOnce(conn *sqlite.Conn, query string) error {
 	return liteFault(err)
 }
 
-// close waits for the acts under way and closes the connection.
+// close waits for the acts that were begun or wait, and closes the connection.
 func (g *group) close() error {
-	g.turn <- struct{}{}
-	defer func() { <-g.turn }()
+	g.mu.Lock()
+	began := g.wake != nil && !g.closed
+	g.closed = true
+	if began {
+		close(g.wake)
+	}
+	g.mu.Unlock()
+	if began {
+		<-g.ended
+	}
 	if g.conn == nil {
 		return nil
 	}

@@ -47,6 +47,9 @@ var usualTempo = tempo{backoff: 250 * time.Millisecond, rest: 10 * time.Second}
 // know it.
 func New(name string, limits Limits) *Client { return newClient(name, limits, usualTempo) }
 
+// connectionBuffer is small: of many streams that wait for a model each has two.
+const connectionBuffer = 2 << 10
+
 func newClient(name string, limits Limits, pace tempo) *Client {
 	limits = limits.withDefaults()
 	dialer := &net.Dialer{Timeout: limits.Connect, KeepAlive: 30 * time.Second}
@@ -63,6 +66,8 @@ func newClient(name string, limits Limits, pace tempo) *Client {
 				MaxIdleConnsPerHost:   64,
 				IdleConnTimeout:       90 * time.Second,
 				ForceAttemptHTTP2:     true,
+				ReadBufferSize:        connectionBuffer,
+				WriteBufferSize:       connectionBuffer,
 			},
 			CheckRedirect: sameHostOnly,
 		},

@@ -38,13 +38,16 @@ type Reader struct {
 	err     error // what ended the stream, returned by every later call
 }
 
+// readBuffer is small: of many streams that wait for a model each has one.
+const readBuffer = 2 << 10
+
 // NewReader returns a reader of source. maxEvent bounds one event and one line
 // in bytes; 0 means DefaultMaxEvent.
 func NewReader(source io.Reader, maxEvent int) *Reader {
 	if maxEvent <= 0 {
 		maxEvent = DefaultMaxEvent
 	}
-	return &Reader{in: bufio.NewReaderSize(source, 16<<10), limit: maxEvent}
+	return &Reader{in: bufio.NewReaderSize(source, readBuffer), limit: maxEvent}
 }
 
 // Next returns the next event that has data. At the end of the stream it
