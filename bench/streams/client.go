@@ -94,7 +94,8 @@ func (p plan) stream(ctx context.Context, connecting chan struct{}) error {
 		return errRefused
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", response.StatusCode)
+		start, _ := io.ReadAll(io.LimitReader(response.Body, 200))
+		return fmt.Errorf("status %d: %s", response.StatusCode, start)
 	}
 	return readToDone(response.Body)
 }
@@ -115,7 +116,7 @@ func readToDone(body io.Reader) error {
 		}
 	}
 	if !bytes.HasSuffix(bytes.TrimSpace(last), []byte("data: [DONE]")) {
-		return errors.New("the stream ended without [DONE]")
+		return fmt.Errorf("the stream ended without [DONE], but with %q", last)
 	}
 	return nil
 }

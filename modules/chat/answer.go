@@ -21,6 +21,8 @@ const (
 	// storeDeadline bounds the storing of an outcome, which goes on when the
 	// request is over.
 	storeDeadline = 30 * time.Second
+	// gatherDeadline bounds how long a long answer waits for memory to be stored in.
+	gatherDeadline = 5 * time.Minute
 	// historyBatch and maxHistoryBatches bound how much of a session is read
 	// for one prompt. A batch is even: it cuts no exchange in two.
 	historyBatch      = 20
@@ -338,7 +340,7 @@ func (a *answering) conclude(ctx context.Context, promptTokens func() int64, res
 
 // gatherDetached gathers also what came of a request that is over.
 func (a *answering) gatherDetached(ctx context.Context) error {
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), gatherDeadline)
 	defer cancel()
 	return a.gather(detached)
 }

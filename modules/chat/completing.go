@@ -92,7 +92,7 @@ func (c *completing) gather(ctx context.Context) error {
 }
 
 func (c *completing) gatherDetached(ctx context.Context) error {
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), gatherDeadline)
 	defer cancel()
 	return c.gather(detached)
 }

@@ -3,6 +3,7 @@ package chat
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"llmhist/platform/database"
 	"llmhist/platform/fault"
@@ -83,7 +84,11 @@ const finishMessage = `UPDATE chat_messages SET content = ?, status = ?, provide
 	error_detail = ?, input_tokens = ?, output_tokens = ?, estimated = ?, extra = ?, thread = ?, finished_at = ?
 	WHERE id = ? AND session_id = ? AND (status = '` + statusProcessing + `' OR (status = '` + statusFailed + `' AND error_code = '` + codeInterrupted + `'))`
 
+// finishQueue is how long an outcome may wait for its turn on SQLite.
+const finishQueue = 20 * time.Second
+
 func (r gormRepository) FinishAnswer(ctx context.Context, a message) error {
+	ctx = database.AllowQueue(ctx, finishQueue)
 	return sessionFault(r.db.WriteGrouped(ctx, func(tx database.Statements) error {
 		changed, err := tx.Exec(addToSession, a.Tokens.Input, a.Tokens.Output, a.FinishedAt, a.Tokens.Estimated, a.Content != "", a.Model, a.SessionID, a.UserID)
 		if err != nil {

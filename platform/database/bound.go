@@ -34,6 +34,15 @@ func Allow(ctx context.Context, limit time.Duration) context.Context {
 	return context.WithValue(ctx, longerKey{}, limit)
 }
 
+type queueKey struct{}
+
+// AllowQueue lets each Write under the returned context take up to limit on
+// SQLite, where it may have to wait behind many others. It is for what must not be
+// lost any more, such as the outcome of a long request.
+func AllowQueue(ctx context.Context, limit time.Duration) context.Context {
+	return context.WithValue(ctx, queueKey{}, limit)
+}
+
 type beganKey struct{}
 
 // bound gives work its deadline. It remembers when the work began.
@@ -44,6 +53,9 @@ func (db *DB) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 	if longer, ok := ctx.Value(longerKey{}).(time.Duration); ok {
 		limit = max(limit, longer)
+	}
+	if queue, ok := ctx.Value(queueKey{}).(time.Duration); ok && db.dialect == SQLite {
+		limit = max(limit, queue)
 	}
 	ctx = context.WithValue(ctx, beganKey{}, time.Now())
 	return context.WithTimeoutCause(ctx, limit, errPatience)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -164,12 +165,19 @@ func causeOf(f *fault.Error) any {
 	return f.Cause.Error()
 }
 
+// usualPause is when a client may try again whose fault passes and says no time.
+const usualPause = 2 * time.Second
+
 func writeProblem(c echo.Context, f *fault.Error, status int) {
 	r := c.Request()
 	header := c.Response().Header()
 	header.Set("Cache-Control", "no-store")
-	if f.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	pause := f.RetryAfter
+	if pause <= 0 && f.Kind == fault.Unavailable && !f.Final {
+		pause = usualPause
+	}
+	if pause > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(pause.Seconds()))))
 	}
 	if status == http.StatusUnauthorized {
 		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="llmhist"`)
