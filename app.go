@@ -26,6 +26,7 @@ import (
 	"llmhist/platform/identity"
 	"llmhist/platform/instance"
 	"llmhist/platform/jobs"
+	"llmhist/platform/memory"
 	"llmhist/platform/operations"
 	"llmhist/platform/ratelimit"
 	"llmhist/platform/uid"
@@ -206,6 +207,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	a.operations.SetReady()
 	ready()
 	background.Go(func() { a.jobs.Run(ctx) })
+	background.Go(func() { memory.RestWhenIdle(ctx) })
 	stop := context.AfterFunc(ctx, func() {
 		a.operations.SetDraining()
 		a.logger.Info("stopping: open requests may finish", "at_most", web.DrainTime.String())
