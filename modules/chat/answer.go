@@ -100,16 +100,14 @@ func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer me
 		return message{}, err
 	}
 	begin.Answer.Provider, begin.Answer.Model = targets[0].provider.Name(), targets[0].model
-	s.inFlight.Store(begin.Answer.ID, true)
-	defer s.inFlight.Delete(begin.Answer.ID)
+	run := newAnswering(s, begin.Answer)
+	defer run.close()
 	if err := s.repository.BeginExchange(ctx, begin); err != nil {
 		return message{}, err
 	}
 	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Message)), begin.Answer.ID })
 
-	run := newAnswering(s, begin.Answer)
 	run.deliver = deliver
-	defer run.close()
 	request.Hold = run.hold
 	result, err := run.ask(ctx, targets, func(ctx context.Context, to target) (Result, error) {
 		request.Model = to.model
@@ -224,11 +222,14 @@ type answering struct {
 	deliver func(answer message, text string) error
 }
 
+// newAnswering begins work on an answer, which close ends.
 func newAnswering(s *service, answer message) *answering {
+	s.inFlight.Store(answer.ID, true)
 	return &answering{service: s, answer: answer, text: spool.Text{Dir: s.spoolDir}}
 }
 
 func (a *answering) close() {
+	a.service.inFlight.Delete(a.answer.ID)
 	_ = a.text.Close() // it is stored by now
 	if a.release != nil {
 		a.release()

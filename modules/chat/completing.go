@@ -14,10 +14,12 @@ import (
 // by chunk; what is sent of our own making is only what a provider left out.
 type completing struct {
 	*answering
-	request  completionAsk
-	send     func(answer message, chunk []byte) error
-	said     spoken
-	document []byte // the answer of a provider that sent it in one piece
+	request      completionAsk
+	targets      []target
+	conversation thread // of the request
+	send         func(answer message, chunk []byte) error
+	said         spoken
+	document     []byte // the answer of a provider that sent it in one piece
 
 	head      completionHead // of the provider's chunks, for those of our own; empty = it sent none
 	opened    bool           // the client was told who speaks

@@ -15,48 +15,66 @@ import (
 // what send is given is valid until it returns. Otherwise the whole answer is
 // returned. The session is the one in which the conversation was kept so far,
 // else a new one.
+//
+// It is in parts so that a stream that waits for its model holds a small stack.
 func (s *service) complete(ctx context.Context, q completionAsk, send func(answer message, chunk []byte) error) (answer message, whole []byte, err error) {
-	caller, err := identity.Require(ctx)
-	if err != nil {
-		return message{}, nil, err
-	}
-	targets, err := s.targetsFor(ctx, q.Model, "")
-	if err != nil {
-		return message{}, nil, err
-	}
 	leave, err := s.room.enter()
 	if err != nil {
 		return message{}, nil, err
 	}
 	defer leave()
+	run, err := s.beginCompletion(ctx, q, send)
+	if err != nil {
+		return message{}, nil, err
+	}
+	defer run.close()
+	result, err := run.ask(ctx, run.targets, run.try)
+	return run.conclude(ctx, result, err)
+}
+
+// beginCompletion stores the question.
+func (s *service) beginCompletion(ctx context.Context, q completionAsk, send func(answer message, chunk []byte) error) (*completing, error) {
+	caller, err := identity.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := s.targetsFor(ctx, q.Model, "")
+	if err != nil {
+		return nil, err
+	}
 	before, conversation := q.threads()
 	begin, err := s.prepareCompletion(ctx, caller.UserID, q, before)
 	if err != nil {
-		return message{}, nil, err
+		return nil, err
 	}
 	begin.Answer.Provider, begin.Answer.Model = targets[0].provider.Name(), targets[0].model
-	s.inFlight.Store(begin.Answer.ID, true)
-	defer s.inFlight.Delete(begin.Answer.ID)
+	run := &completing{
+		answering: newAnswering(s, begin.Answer), request: q, targets: targets, conversation: conversation,
+		send: send, said: spoken{dir: s.spoolDir},
+	}
 	if err := s.repository.BeginExchange(ctx, begin); err != nil {
-		return message{}, nil, err
+		run.close()
+		return nil, err
 	}
 	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Body)), begin.Answer.ID })
+	return run, nil
+}
 
-	run := &completing{answering: newAnswering(s, begin.Answer), request: q, send: send, said: spoken{dir: s.spoolDir}}
-	defer run.close()
-	result, err := run.ask(ctx, targets, run.try)
-	err = errors.Join(err, run.gatherDetached(ctx))
-	run.besides = int64(run.said.size+3) / 4
-	run.answer.Extra = run.said.extra()
+// conclude stores what became of the answer and returns it, whole unless it was
+// streamed, or the fault that ended it.
+func (c *completing) conclude(ctx context.Context, result Result, err error) (answer message, whole []byte, _ error) {
+	err = errors.Join(err, c.gatherDetached(ctx))
+	c.besides = int64(c.said.size+3) / 4
+	c.answer.Extra = c.said.extra()
 	if err == nil {
-		conversation.add(turn{Role: roleAssistant, Text: run.answer.Content, calls: run.said.choice(0).toolCalls()})
-		run.answer.Thread = conversation.name()
+		c.conversation.add(turn{Role: roleAssistant, Text: c.answer.Content, calls: c.said.choice(0).toolCalls()})
+		c.answer.Thread = c.conversation.name()
 	}
-	answer, err = run.conclude(ctx, func() int64 { return estimatePrompt(q.prompt()) }, result, err)
+	answer, err = c.answering.conclude(ctx, func() int64 { return estimatePrompt(c.request.prompt()) }, result, err)
 	if err != nil {
 		return answer, nil, err
 	}
-	whole, err = run.end()
+	whole, err = c.end()
 	return answer, whole, err
 }
 

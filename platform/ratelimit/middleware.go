@@ -27,31 +27,37 @@ type Rules map[string]Rule
 func Middleware(limiter Limiter, rules Rules, logger *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			route := web.RouteOf(c)
-			if route == nil || route.Limit == "" {
-				return next(c)
-			}
-			ctx := c.Request().Context()
-			name, key := whose(caller(ctx, route), c.RealIP(), route.Limit, rules)
-			rule := rules[name]
-			if rule.Off() {
-				return next(c)
-			}
-			decision, err := limiter.Take(ctx, name+"|"+key, rule)
-			if err != nil {
-				logger.WarnContext(ctx, "rate limit not counted", "limit", name, "cause", err)
-				return next(c)
-			}
-			setHeaders(c, name, rule, decision)
-			if !decision.Allowed {
-				return &fault.Error{
-					Kind: fault.RateLimited, Code: "rate_limited", RetryAfter: decision.RetryAfter,
-					Detail: fmt.Sprintf("Only %s are allowed here. Try again in %d seconds.", sayRule(rule), seconds(decision.RetryAfter)),
+			if route := web.RouteOf(c); route != nil && route.Limit != "" {
+				if err := admit(c, route, limiter, rules, logger); err != nil {
+					return err
 				}
 			}
 			return next(c)
 		}
 	}
+}
+
+// admit counts a request, or refuses it.
+func admit(c echo.Context, route *web.Route, limiter Limiter, rules Rules, logger *slog.Logger) error {
+	ctx := c.Request().Context()
+	name, key := whose(caller(ctx, route), c.RealIP(), route.Limit, rules)
+	rule := rules[name]
+	if rule.Off() {
+		return nil
+	}
+	decision, err := limiter.Take(ctx, name+"|"+key, rule)
+	if err != nil {
+		logger.WarnContext(ctx, "rate limit not counted", "limit", name, "cause", err)
+		return nil
+	}
+	setHeaders(c, name, rule, decision)
+	if !decision.Allowed {
+		return &fault.Error{
+			Kind: fault.RateLimited, Code: "rate_limited", RetryAfter: decision.RetryAfter,
+			Detail: fmt.Sprintf("Only %s are allowed here. Try again in %d seconds.", sayRule(rule), seconds(decision.RetryAfter)),
+		}
+	}
+	return nil
 }
 
 func caller(ctx context.Context, route *web.Route) identity.Identity {

@@ -62,22 +62,26 @@ func AccessLog(logger *slog.Logger) echo.MiddlewareFunc {
 			if err := next(c); err != nil {
 				c.Error(err)
 			}
-			r := c.Request()
-			status := c.Response().Status
-			if client.Err() != nil && !c.Response().Committed {
-				status = StatusClientClosedRequest
-			}
-			level := slog.LevelInfo
-			if isProbe(c.Path()) {
-				level = slog.LevelDebug
-			}
-			logger.LogAttrs(r.Context(), level, "request",
-				slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", status),
-				slog.Float64("took_ms", float64(time.Since(start).Microseconds())/1000),
-				slog.Int64("bytes", c.Response().Size), slog.String("ip", c.RealIP()))
+			logRequest(c, logger, time.Since(start), client.Err() != nil)
 			return nil
 		}
 	}
+}
+
+func logRequest(c echo.Context, logger *slog.Logger, took time.Duration, clientLeft bool) {
+	r := c.Request()
+	status := c.Response().Status
+	if clientLeft && !c.Response().Committed {
+		status = StatusClientClosedRequest
+	}
+	level := slog.LevelInfo
+	if isProbe(c.Path()) {
+		level = slog.LevelDebug
+	}
+	logger.LogAttrs(r.Context(), level, "request",
+		slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", status),
+		slog.Float64("took_ms", float64(took.Microseconds())/1000),
+		slog.Int64("bytes", c.Response().Size), slog.String("ip", c.RealIP()))
 }
 
 func isProbe(path string) bool { return path == "/healthz" || path == "/readyz" || path == "/metrics" }
