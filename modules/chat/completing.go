@@ -9,6 +9,14 @@ import (
 	"github.com/tidwall/gjson"
 )
 
+// chunkClient is sent a stream. An error means that nobody listens any more.
+type chunkClient interface {
+	// send takes a chunk, which is valid until it returns.
+	send(answer *message, chunk []byte) error
+	// flush makes sure that what was sent is on its way.
+	flush() error
+}
+
 // completing is the answer to a request of the OpenAI-compatible API on its way
 // from a provider to the client and into the history. A stream is relayed chunk
 // by chunk; what is sent of our own making is only what a provider left out.
@@ -17,7 +25,7 @@ type completing struct {
 	request      completionAsk
 	targets      []target
 	conversation thread // of the request
-	send         func(answer message, chunk []byte) error
+	client       chunkClient
 	said         spoken
 	document     []byte // the answer of a provider that sent it in one piece
 
@@ -39,7 +47,7 @@ func (c *completing) try(ctx context.Context, to target) (Result, error) {
 		return Result{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	reader := completionReader{completing: c, answerReader: answerReader{provider: to.provider.Name()}}
+	reader := completionReader{completing: c, answerReader: answerReader{provider: to.provider.Name(), flush: c.flush}}
 	return reader.read(ctx, response)
 }
 
@@ -149,13 +157,26 @@ func (c *completing) sendOwn(chunk chunkBody) error {
 	if err != nil {
 		return err
 	}
-	return c.relay(data)
+	if err := c.relay(data); err != nil {
+		return err
+	}
+	return c.flush()
 }
 
-// relay sends the client a chunk.
+// relay sends the client a chunk with the next flush.
 func (c *completing) relay(chunk []byte) error {
 	c.began, c.opened = true, true
-	if err := c.send(c.answer, chunk); err != nil {
+	if err := c.client.send(&c.answer, chunk); err != nil {
+		return fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	return nil
+}
+
+func (c *completing) flush() error {
+	if !c.opened {
+		return nil
+	}
+	if err := c.client.flush(); err != nil {
 		return fmt.Errorf("%w: %w", errClientGone, err)
 	}
 	return nil

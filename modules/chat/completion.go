@@ -11,19 +11,18 @@ import (
 
 // complete answers a request of OpenAI's chat completions. It keeps the same
 // order as sendMessage: the question is stored before a provider is asked, and
-// the outcome before the answer ends. A stream's chunks go to send as they come;
-// what send is given is valid until it returns. Otherwise the whole answer is
-// returned. The session is the one in which the conversation was kept so far,
+// the outcome before the answer ends. A stream's chunks go to client as they come;
+// otherwise the whole answer is returned. The session is the one in which the conversation was kept so far,
 // else a new one.
 //
 // It is in parts so that a stream that waits for its model holds a small stack.
-func (s *service) complete(ctx context.Context, q completionAsk, send func(answer message, chunk []byte) error) (answer message, whole []byte, err error) {
+func (s *service) complete(ctx context.Context, q completionAsk, client chunkClient) (answer message, whole []byte, err error) {
 	leave, err := s.room.enter()
 	if err != nil {
 		return message{}, nil, err
 	}
 	defer leave()
-	run, err := s.beginCompletion(ctx, q, send)
+	run, err := s.beginCompletion(ctx, q, client)
 	if err != nil {
 		return message{}, nil, err
 	}
@@ -33,7 +32,7 @@ func (s *service) complete(ctx context.Context, q completionAsk, send func(answe
 }
 
 // beginCompletion stores the question.
-func (s *service) beginCompletion(ctx context.Context, q completionAsk, send func(answer message, chunk []byte) error) (*completing, error) {
+func (s *service) beginCompletion(ctx context.Context, q completionAsk, client chunkClient) (*completing, error) {
 	caller, err := identity.Require(ctx)
 	if err != nil {
 		return nil, err
@@ -50,7 +49,7 @@ func (s *service) beginCompletion(ctx context.Context, q completionAsk, send fun
 	begin.Answer.Provider, begin.Answer.Model = targets[0].provider.Name(), targets[0].model
 	run := &completing{
 		answering: newAnswering(s, begin.Answer), request: q, targets: targets, conversation: conversation,
-		send: send, said: spoken{dir: s.spoolDir},
+		client: client, said: spoken{dir: s.spoolDir},
 	}
 	if err := s.repository.BeginExchange(ctx, begin); err != nil {
 		run.close()

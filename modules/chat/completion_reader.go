@@ -149,7 +149,10 @@ func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 			return err
 		}
 	}
-	return r.relay(bytes.ReplaceAll(data, []byte("\n"), []byte(" "))) // in JSON a line end stands only where a space may
+	if bytes.IndexByte(data, '\n') >= 0 {
+		data = bytes.ReplaceAll(data, []byte("\n"), []byte(" ")) // in JSON a line end stands only where a space may
+	}
+	return r.relay(data)
 }
 
 // takeHead reads what a client takes a chunk for a part of the same answer by.

@@ -351,6 +351,33 @@ func TestAClientThatLeavesStopsItsStream(t *testing.T) {
 	})
 }
 
+func TestWhatHasComeIsSentBeforeTheNextPieceIsThere(t *testing.T) {
+	for name, sent := range map[string]string{
+		"pieces that came together":            chunk("Hel") + chunk("lo"),
+		"and a comment":                        chunk("Hel") + chunk("lo") + ": ping\n\n",
+		"and tokens that nobody asked for":     chunk("Hel") + chunk("lo") + usageChunk,
+		"and the beginning of one more":        chunk("Hel") + chunk("lo") + "data: {",
+		"and something that is no piece of it": chunk("Hel") + chunk("lo") + "data:\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := behind(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", sseType)
+				_, _ = io.WriteString(w, sent)
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			})
+			ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
+			defer leave()
+			response := f.post(t, ctx, `{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"stream":true}`)
+			want := chunk("Hel") + chunk("lo")
+			got := make([]byte, len(want))
+			if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != want {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestAnAnswerThatIsTooLongIsCut(t *testing.T) {
 	endless := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", sseType)

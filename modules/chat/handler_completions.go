@@ -53,7 +53,7 @@ func (h handler) completeChat(c echo.Context, body []byte) error {
 	}
 	stream := completionStream{c: c}
 	defer stream.close()
-	answer, whole, err := h.service.complete(c.Request().Context(), q, stream.send)
+	answer, whole, err := h.service.complete(c.Request().Context(), q, &stream)
 	if q.Stream {
 		return stream.end(err)
 	}
@@ -79,13 +79,15 @@ type completionStream struct {
 	events *web.EventStream
 }
 
-func (s *completionStream) send(answer message, chunk []byte) error {
+func (s *completionStream) send(answer *message, chunk []byte) error {
 	if s.events == nil {
-		nameAnswer(s.c, answer)
+		nameAnswer(s.c, *answer)
 		s.events = web.OpenEventStream(s.c)
 	}
-	return s.events.SendData(chunk)
+	return s.events.Queue(chunk)
 }
+
+func (s *completionStream) flush() error { return s.events.Flush() }
 
 // end sends the last event. A fault is returned too, so that it is logged like
 // any other; the answer has its status by then.

@@ -57,12 +57,12 @@ func (s *responseStream) emit(event responseEvent) {
 }
 
 // send takes a chunk.
-func (s *responseStream) send(answer message, chunk []byte) error {
+func (s *responseStream) send(answer *message, chunk []byte) error {
 	if s.events == nil {
-		nameAnswer(s.c, answer)
+		nameAnswer(s.c, *answer)
 		s.events = web.OpenEventStream(s.c)
-		s.answer = answer
-		s.body = s.request.response(answer, "in_progress")
+		s.answer = *answer
+		s.body = s.request.response(*answer, "in_progress")
 		s.emit(responseEvent{Type: "response.created", Response: &s.body})
 		s.emit(responseEvent{Type: "response.in_progress", Response: &s.body})
 	}
@@ -78,6 +78,9 @@ func (s *responseStream) send(answer message, chunk []byte) error {
 	})
 	return s.err
 }
+
+// flush has nothing to do: every event is sent at once.
+func (s *responseStream) flush() error { return s.err }
 
 func (s *responseStream) take(delta gjson.Result) {
 	if text := textOf(delta.Get("content")) + delta.Get("refusal").Str; text != "" {

@@ -34,7 +34,7 @@ func (h handler) createResponse(c echo.Context, body []byte) error {
 	}
 	stream := responseStream{c: c, request: q}
 	defer stream.close()
-	answer, whole, err := h.service.complete(c.Request().Context(), q.completionAsk, stream.send)
+	answer, whole, err := h.service.complete(c.Request().Context(), q.completionAsk, &stream)
 	if q.Stream {
 		return stream.end(answer, err)
 	}

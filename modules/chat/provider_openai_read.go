@@ -29,6 +29,7 @@ type answerReader struct {
 	provider string
 	emit     func(text string) error
 	hold     func(ctx context.Context) error // see Request.Hold
+	flush    func() error                    // sends what was relayed; nil = nothing waits
 	result   Result
 }
 
@@ -151,15 +152,29 @@ func (r *answerReader) eachChunk(body io.ReadCloser, maxChunk int, take func(dat
 				r.result.FinishReason = "stop"
 			}
 			return r.result, nil
-		case len(data) == 0:
-			continue
 		case event.Name == "error":
 			return r.result, r.errorFault(data)
+		case len(data) > 0:
+			if err := take(data); err != nil {
+				return r.result, err
+			}
 		}
-		if err := take(data); err != nil {
+		if err := r.flushUnlessMore(events); err != nil {
 			return r.result, err
 		}
 	}
+}
+
+// flushUnlessMore sends the client what was relayed, unless a further chunk has
+// come already: then both go together.
+func (r *answerReader) flushUnlessMore(events *sse.Reader) error {
+	if r.flush == nil {
+		return nil
+	}
+	if next, ready := events.Ready(); ready && !bytes.HasSuffix(next, []byte("[DONE]")) {
+		return nil
+	}
+	return r.flush()
 }
 
 // linger waits a moment for the end of the body: a connection is used again

@@ -95,6 +95,18 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
+// Ready reports whether the next event with data has come already, and returns its
+// lines. It looks no further than it can at a glance: where it says no, Next may
+// still not have to wait.
+func (r *Reader) Ready() (line []byte, whole bool) {
+	ready, _ := r.in.Peek(r.in.Buffered()) // cannot fail: these bytes are there
+	if r.skipLF {
+		ready = bytes.TrimPrefix(ready, []byte("\n"))
+	}
+	line, _, whole = bytes.Cut(ready, []byte("\n\n"))
+	return line, whole && r.err == nil && bytes.HasPrefix(line, []byte("data:"))
+}
+
 // split cuts a line into its field and value; a comment has the field "".
 func split(line []byte) (field, value []byte) {
 	field, value, _ = bytes.Cut(line, []byte(":"))

@@ -169,3 +169,26 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestReadyTellsOfAnEventThatHasCome(t *testing.T) {
+	for text, want := range map[string]bool{
+		"data: 1\n\ndata: 2\n\n":     true,
+		"data: 1\n\ndata: 2\n":       false, // not whole
+		"data: 1\n\n: ping\n\n":      false, // a comment, after which nothing may come for long
+		"data: 1\n\n\ndata: 2\n\n":   false, // not at a glance
+		"data: 1\n\n":                false,
+		"data: 1\r\n\r\ndata: 2\n\n": true,
+	} {
+		events := sse.NewReader(strings.NewReader(text), 0)
+		if _, ready := events.Ready(); ready {
+			t.Errorf("%q: ready before anything was read", text)
+		}
+		if _, err := events.Next(); err != nil {
+			t.Fatal(err)
+		}
+		line, ready := events.Ready()
+		if ready != want || ready && string(line) != "data: 2" {
+			t.Errorf("%q: %v with %q", text, ready, line)
+		}
+	}
+}

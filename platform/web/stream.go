@@ -13,14 +13,18 @@ import (
 // clients see that it lives.
 const keepAlive = 15 * time.Second
 
+// maxFrame is how much memory is kept for the next event.
+const maxFrame = 4 << 10
+
 // EventStream is an answer of server-sent events
 // (https://html.spec.whatwg.org/multipage/server-sent-events.html). Every event
-// is flushed at once; see Serve for clients that do not read.
+// is flushed at once unless it is queued; see Serve for clients that do not read.
 type EventStream struct {
 	mu         sync.Mutex
 	c          echo.Context
 	controller *http.ResponseController
 	ping       *time.Timer
+	frame      []byte // of the last event; its memory is used again
 	closed     bool
 	err        error
 }
@@ -44,36 +48,71 @@ func (s *EventStream) Send(event string, v any) error {
 	if err != nil {
 		return err
 	}
-	frame := make([]byte, 0, len(event)+len(data)+16)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frame = s.frame[:0]
 	if event != "" {
-		frame = append(append(append(frame, "event: "...), event...), '\n')
+		s.frame = append(append(append(s.frame, "event: "...), event...), '\n')
 	}
-	frame = append(append(append(frame, "data: "...), data...), '\n', '\n')
-	return s.write(frame)
+	return s.write(data, true)
 }
 
 // SendData writes one event without a name, whose data is one line, and flushes
 // it. The error is as of Send.
 func (s *EventStream) SendData(data []byte) error {
-	frame := make([]byte, 0, len(data)+8)
-	frame = append(append(append(frame, "data: "...), data...), '\n', '\n')
-	return s.write(frame)
-}
-
-func (s *EventStream) sendPing() { _ = s.write([]byte(": ping\n\n")) }
-
-func (s *EventStream) write(frame []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.frame = s.frame[:0]
+	return s.write(data, true)
+}
+
+// Queue is SendData for an event that others follow at once: Flush sends it, or
+// the next event that is flushed.
+func (s *EventStream) Queue(data []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.frame = s.frame[:0]
+	return s.write(data, false)
+}
+
+// Flush sends what was queued.
+func (s *EventStream) Flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flush()
+}
+
+func (s *EventStream) flush() error {
+	if !s.closed && s.err == nil {
+		s.err = s.controller.Flush()
+		s.ping.Reset(keepAlive)
+	}
+	return s.err
+}
+
+func (s *EventStream) sendPing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.err == nil {
+		_, s.err = s.c.Response().Write([]byte(": ping\n\n"))
+	}
+	_ = s.flush() // whoever sends next hears of it
+}
+
+// write sends an event, of which the frame holds what comes before its data.
+func (s *EventStream) write(data []byte, flush bool) error {
 	if s.closed || s.err != nil {
 		return s.err
 	}
-	_, s.err = s.c.Response().Write(frame)
-	if s.err == nil {
-		s.err = s.controller.Flush()
+	s.frame = append(append(append(s.frame, "data: "...), data...), '\n', '\n')
+	_, s.err = s.c.Response().Write(s.frame)
+	if cap(s.frame) > maxFrame {
+		s.frame = nil // a long event is no reason to keep as much for each further one
 	}
-	s.ping.Reset(keepAlive)
-	return s.err
+	if s.err != nil || !flush {
+		return s.err
+	}
+	return s.flush()
 }
 
 // Close ends the keep-alive. The answer itself ends when the handler returns.

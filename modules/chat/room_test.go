@@ -1,0 +1,94 @@
+package chat
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"llmhist/platform/fault"
+	"llmhist/platform/web"
+)
+
+func TestMoreAnswersThanThereIsMemoryForAreRefused(t *testing.T) {
+	begun, goOn := make(chan struct{}, fewestPlaces), make(chan struct{})
+	f, _ := behind(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
+		begun <- struct{}{}
+		<-goOn
+		w.Header().Set("Content-Type", jsonType)
+		_, _ = io.WriteString(w, `{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}`)
+	})
+	f.module.service.room = newRoom(1)
+	const question = `{"model":"demo-1","messages":[{"role":"user","content":"hi"}]}`
+	statuses := make(chan int, fewestPlaces)
+	for range fewestPlaces {
+		go func() { statuses <- f.post(t, t.Context(), question).StatusCode }()
+	}
+	for range fewestPlaces {
+		within(t, "an answer is under way", begun)
+	}
+	for _, body := range []string{question, strings.Replace(question, "{", `{"stream":true,`, 1)} {
+		refused := f.post(t, t.Context(), body)
+		said, _ := io.ReadAll(refused.Body)
+		if refused.StatusCode != 503 || refused.Header.Get("Retry-After") == "" || !strings.Contains(string(said), "overloaded") {
+			t.Errorf("%d %v %s", refused.StatusCode, refused.Header, said)
+		}
+	}
+	close(goOn)
+	for range fewestPlaces {
+		if status := <-statuses; status != 200 {
+			t.Errorf("one that was under way: %d", status)
+		}
+	}
+	if after := f.post(t, t.Context(), question); after.StatusCode != 200 {
+		t.Errorf("after them: %d", after.StatusCode)
+	}
+}
+
+func TestALongAnswerWaitsInAFileAndIsKeptWhole(t *testing.T) {
+	thoughts, text := strings.Repeat("hm, ", 50_000), strings.Repeat("and so on, ", 40_000)
+	reasoning := func(part string) string {
+		return `data: {"choices":[{"index":0,"delta":{"reasoning_content":"` + part + `"}}]}` + "\n\n"
+	}
+	var sent strings.Builder
+	for part := range strings.SplitSeq(thoughts, " ") {
+		sent.WriteString(reasoning(part + " "))
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		sent.WriteString(chunk(part + ","))
+	}
+	f, _ := behind(t, Config{}, replay(200, sseType, sent.String()+stopChunk+doneEvent))
+	dir := t.TempDir()
+	f.module.service.spoolDir = dir
+	f.module.service.room.long = make(chan struct{}, 1)
+	for _, stream := range []string{"true", "false"} {
+		response := f.post(t, t.Context(), `{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"stream":`+stream+`}`)
+		if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode != 200 {
+			t.Fatalf("%d, %v", response.StatusCode, err)
+		}
+		sessions, _, err := f.module.service.repository.ListSessions(t.Context(), 1, web.Page{Number: 1, Size: 10})
+		must(t, err)
+		kept := f.stored(t, 1, sessions[0].ID)[1]
+		if kept.Content != text+"," || !strings.Contains(kept.Extra, thoughts) || kept.Status != statusCompleted {
+			t.Errorf("stream %s: %d bytes and %d besides kept, %s", stream, len(kept.Content), len(kept.Extra), kept.Status)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 || len(f.module.service.room.long) != 0 || len(f.module.service.room.places) != 0 {
+		t.Errorf("left: %v, %d and %d places", left, len(f.module.service.room.long), len(f.module.service.room.places))
+	}
+}
+
+func TestWaitingForMemoryEnds(t *testing.T) {
+	r := newRoom(1)
+	for range fewestLong {
+		_, err := r.hold(t.Context())
+		must(t, err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := r.hold(ended); !fault.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+}
