@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"llmhist/platform/outbound"
 	"llmhist/platform/testkit"
 )
 
@@ -60,6 +61,7 @@ func TestAWrongConfigurationIsNamed(t *testing.T) {
 		`"pollinations": base_url must be`:  {Pollinations: Pollinations{APIURL: "ftp://example.com"}},
 		`name at least one model`:           with(func(u *Upstream) { u.DefaultModel = "" }),
 		`sizes: "huge"`:                     with(func(u *Upstream) { u.Sizes = []string{"huge"} }),
+		`"mine": headers: the value`:        with(func(u *Upstream) { u.Headers = outbound.Headers{"X-Key": testKey + "\n"} }),
 		`size_step must not`:                with(func(u *Upstream) { u.SizeStep = -1 }),
 	} {
 		_, err := New(config, Deps{DB: testkit.SQLite(t), Bucket: testkit.Bucket(t, "b"), Logger: testkit.Logger()})

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -221,11 +220,4 @@ func promptInWords(task Task) string {
 func clip(text string) string {
 	const limit = 8000
 	return strings.ToValidUTF8(text[:min(len(text), limit)], "")
-}
-
-// authorize adds the key, which goes nowhere but into this header.
-func (u Upstream) authorize(header http.Header) {
-	if u.APIKey != "" {
-		header.Set("Authorization", "Bearer "+u.APIKey.Reveal())
-	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"llmhist/platform/audio"
 	"llmhist/platform/fault"
+	"llmhist/platform/outbound"
 	"llmhist/platform/testkit"
 )
 
@@ -90,6 +91,7 @@ func TestConfigNamesItsMistakes(t *testing.T) {
 		"address with a user":  {with(func(u *Upstream) { u.BaseURL = "https://u:SECRET@x/" }), "without user, query"},
 		"address of nothing":   {with(func(u *Upstream) { u.BaseURL = "" }), "base_url"},
 		"unknown type":         {with(func(u *Upstream) { u.Type = "grpc" }), "openai or kokoro"},
+		"header of two lines":  {with(func(u *Upstream) { u.Headers = outbound.Headers{"X-Key": "SECRET\n"} }), "speech.upstreams[server].headers"},
 		"no model":             {with(func(u *Upstream) { u.DefaultModel = "" }), "default_model"},
 	}
 	for name, test := range tests {

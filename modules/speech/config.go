@@ -64,8 +64,8 @@ func (b *builder) catalog(convert *transcoder) (*catalog, error) {
 		add(google, err)
 	}
 	for _, upstream := range b.config.Upstreams {
-		remote, err := newOpenAI(upstream)
-		add(remote, err)
+		server, err := upstream.provider()
+		add(server, err)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

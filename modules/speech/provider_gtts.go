@@ -255,9 +255,3 @@ func (g *gtts) close(context.Context) error {
 	g.client.Close()
 	return nil
 }
-
-// wrongMedia is the fault of a provider whose answer is not the sound asked for.
-func wrongMedia(provider string, cause error) error {
-	return fault.Wrap(cause, fault.BadUpstream, "provider_wrong_media",
-		fmt.Sprintf("The provider %q sent something else than the audio asked for.", provider)).With("provider", provider)
-}
