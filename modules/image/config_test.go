@@ -62,6 +62,9 @@ func TestAWrongConfigurationIsNamed(t *testing.T) {
 		`name at least one model`:           with(func(u *Upstream) { u.DefaultModel = "" }),
 		`sizes: "huge"`:                     with(func(u *Upstream) { u.Sizes = []string{"huge"} }),
 		`"mine": headers: the value`:        with(func(u *Upstream) { u.Headers = outbound.Headers{"X-Key": testKey + "\n"} }),
+		`prices: "other" is not`:            with(func(u *Upstream) { u.Prices = []Price{{Model: "other", Image: 1}} }),
+		`prices: image must not`:            with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Image: -1}} }),
+		`prices: size "huge"`:               with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Size: "huge"}} }),
 		`size_step must not`:                with(func(u *Upstream) { u.SizeStep = -1 }),
 	} {
 		_, err := New(config, Deps{DB: testkit.SQLite(t), Bucket: testkit.Bucket(t, "b"), Logger: testkit.Logger()})

@@ -20,6 +20,7 @@ type Model struct {
 	SizeStep    int      // both sides must be a multiple of it; 0 = any
 	Styles      []string // the styles it knows; nil = free text
 	Seeds       bool     // the same seed gives the same picture
+	Prices      []Price  // of this model; nil = it costs nothing
 }
 
 // Task is one picture to make.

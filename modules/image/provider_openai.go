@@ -45,7 +45,7 @@ func (o *openAI) close() { o.api.close() }
 func (u Upstream) modelList(description string, seeds bool) []Model {
 	list := make([]Model, 0, len(u.Models))
 	for _, id := range u.Models {
-		list = append(list, Model{ID: id, Description: description, Sizes: u.Sizes, SizeStep: u.SizeStep, Seeds: seeds})
+		list = append(list, Model{ID: id, Description: description, Sizes: u.Sizes, SizeStep: u.SizeStep, Seeds: seeds, Prices: u.priceList(id)})
 	}
 	return list
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"llmhist/platform/logging"
@@ -22,6 +23,7 @@ type Upstream struct {
 	Models       []string       `mapstructure:"models"`
 	Sizes        []string       `mapstructure:"sizes"`     // the only sizes it makes; empty = any
 	SizeStep     int            `mapstructure:"size_step"` // sides must be multiples of it; 0 = any
+	Prices       []Price        `mapstructure:"prices"`
 	// Headers are sent with every request, but not with that for a picture behind
 	// a link.
 	Headers  outbound.Headers  `mapstructure:"headers"`
@@ -75,6 +77,11 @@ func (u Upstream) checked() (Upstream, error) {
 	}
 	if u.SizeStep < 0 {
 		complain("size_step must not be negative")
+	}
+	for _, price := range u.Prices {
+		if err := price.check(func(model string) bool { return slices.Contains(u.Models, model) }); err != nil {
+			complain("prices: %v", err)
+		}
 	}
 	if err := u.Headers.Check(); err != nil {
 		complain("headers: %v", err)

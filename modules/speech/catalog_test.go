@@ -92,6 +92,8 @@ func TestConfigNamesItsMistakes(t *testing.T) {
 		"address of nothing":   {with(func(u *Upstream) { u.BaseURL = "" }), "base_url"},
 		"unknown type":         {with(func(u *Upstream) { u.Type = "grpc" }), "openai or kokoro"},
 		"header of two lines":  {with(func(u *Upstream) { u.Headers = outbound.Headers{"X-Key": "SECRET\n"} }), "speech.upstreams[server].headers"},
+		"price below nothing":  {with(func(u *Upstream) { u.Prices = []Price{{Characters: -1}} }), "speech.upstreams[server].prices"},
+		"price of no model":    {with(func(u *Upstream) { u.Prices = []Price{{Model: "x"}} }), `"x" is not among the models`},
 		"no model":             {with(func(u *Upstream) { u.DefaultModel = "" }), "default_model"},
 	}
 	for name, test := range tests {

@@ -33,6 +33,7 @@ type utterance struct {
 	speed    float64 // within the model's range
 	format   audio.Format
 	native   audio.Format // what the provider is to make; converted when it differs from format
+	cost     float64      // in US dollars, when it is spoken
 }
 
 // recording is what a provider made.
@@ -64,6 +65,7 @@ type model struct {
 	voices    []voice
 	anyVoice  bool    // voices are not known here: the provider checks them
 	longest   int     // characters of text
+	price     float64 // US dollars for a million characters; 0 = not known
 	slowest   float64 // range of speed
 	fastest   float64
 	languages []string // to name in errors; nil = any
@@ -100,7 +102,7 @@ func (m model) findVoice(id, language string) (voice, bool) {
 // plan turns a request into an utterance of this model, or says what the model
 // cannot do. convertible tells which other formats can be made of its own.
 func (m model) plan(r Request, convertible func(from, to audio.Format) bool) (utterance, []fault.Field) {
-	u := utterance{provider: m.provider, model: m.id, text: r.Text, speed: r.Speed}
+	u := utterance{provider: m.provider, model: m.id, text: r.Text, speed: r.Speed, cost: m.cost(r.Text)}
 	var wrong []fault.Field
 	wrong = append(wrong, m.planVoice(r, &u)...)
 	wrong = append(wrong, m.planFormat(r, &u, convertible)...)

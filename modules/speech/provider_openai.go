@@ -30,7 +30,7 @@ func newOpenAI(upstream Upstream) (*openAI, error) {
 	if upstream.MaxCharacters <= 0 {
 		upstream.MaxCharacters = map[string]int{typeOpenAI: openAICharacters, typeKokoro: MaxCharacters}[upstream.Type]
 	}
-	common, err := newRemote(upstream, upstream.Limits)
+	common, err := newRemote(upstream, upstream.Limits, ids...)
 	return &openAI{remote: common, ids: ids}, err
 }
 
@@ -52,7 +52,7 @@ func (o *openAI) models(context.Context) []model {
 	for i, id := range o.ids {
 		m := model{
 			id: o.upstream.Name + "/" + id, provider: o, remote: true, formats: []audio.Format{audio.MP3, audio.WAV},
-			anyVoice: len(o.upstream.Voices) == 0, longest: o.upstream.MaxCharacters, slowest: MinSpeed, fastest: MaxSpeed,
+			anyVoice: len(o.upstream.Voices) == 0, longest: o.upstream.MaxCharacters, price: o.upstream.price(id), slowest: MinSpeed, fastest: MaxSpeed,
 			match: o.match, note: "Sends the text to the configured server " + o.upstream.Name + ".",
 		}
 		if i == 0 {

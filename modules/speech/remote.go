@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"llmhist/platform/audio"
@@ -23,14 +24,20 @@ type remote struct {
 	client   *outbound.Client
 }
 
-// newRemote checks what every type of upstream has.
-func newRemote(u Upstream, limits outbound.Limits) (remote, error) {
+// newRemote checks what every type of upstream has. models are those that can
+// have a price.
+func newRemote(u Upstream, limits outbound.Limits, models ...string) (remote, error) {
 	base, err := parseBase(u.BaseURL)
 	if err != nil {
 		return remote{}, fmt.Errorf("%s %w", u.key("base_url"), err)
 	}
 	if err := u.Headers.Check(); err != nil {
 		return remote{}, fmt.Errorf("%s: %w", u.key("headers"), err)
+	}
+	for _, price := range u.Prices {
+		if err := price.check(func(model string) bool { return slices.Contains(models, model) }); err != nil {
+			return remote{}, fmt.Errorf("%s: %w", u.key("prices"), err)
+		}
 	}
 	return remote{upstream: u, base: base, client: outbound.New(u.Name, limits.With(u.Timeouts))}, nil
 }

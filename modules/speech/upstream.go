@@ -38,6 +38,7 @@ type Upstream struct {
 	Voices []string `mapstructure:"voices"`
 	// MaxCharacters of text; 0 = 4096 for openai, 5000 for kokoro.
 	MaxCharacters int               `mapstructure:"max_characters"`
+	Prices        []Price           `mapstructure:"prices"`
 	Headers       outbound.Headers  `mapstructure:"headers"`  // sent with every request
 	Timeouts      outbound.Timeouts `mapstructure:"timeouts"` // they come before those in Limits
 	Limits        outbound.Limits   `mapstructure:"limits"`

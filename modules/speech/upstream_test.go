@@ -1,6 +1,7 @@
 package speech
 
 import (
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -31,7 +32,10 @@ func TestTheOperatorsHeadersAreSentWithEveryRequest(t *testing.T) {
 
 func TestTimeoutsComeBeforeThoseOfLimits(t *testing.T) {
 	provider := newTestOpenAI(t, func(u *Upstream) { u.Timeouts = outbound.Timeouts{FirstByte: 50 * time.Millisecond} },
-		func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then the server sees that the caller left
+			<-r.Context().Done()
+		})
 	if _, err := provider.speak(t.Context(), planned(t, provider, Request{Text: "x"})); fault.CodeOf(err) != "provider_timeout" {
 		t.Error(err)
 	}
