@@ -16,6 +16,7 @@ type Config struct {
 	Providers    []string     `mapstructure:"providers"`
 	Pollinations Pollinations `mapstructure:"pollinations"`
 	Upstreams    []Upstream   `mapstructure:"upstreams"`
+	Aliases      []Alias      `mapstructure:"aliases"`
 }
 
 // Pollinations configures the hosted service of that name.
@@ -34,6 +35,20 @@ const PollinationsURL = "https://gen.pollinations.ai"
 const pollinationsModel = "flux"
 
 const pollinationsName = "pollinations"
+
+// router builds the configured providers and says who serves which request.
+func (c Config) router(cores gate) (*router, error) {
+	providers, err := c.providers(cores)
+	if err != nil {
+		return nil, err
+	}
+	made := newRouter(providers, len(c.Providers) > 0)
+	if err := made.addAliases(c.Aliases); err != nil {
+		made.close()
+		return nil, err
+	}
+	return made, nil
+}
 
 // providers builds the configured providers in order, or says everything that
 // is wrong with the configuration.

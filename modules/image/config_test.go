@@ -65,6 +65,10 @@ func TestAWrongConfigurationIsNamed(t *testing.T) {
 		`prices: "other" is not`:            with(func(u *Upstream) { u.Prices = []Price{{Model: "other", Image: 1}} }),
 		`prices: image must not`:            with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Image: -1}} }),
 		`prices: size "huge"`:               with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Size: "huge"}} }),
+		`image.aliases: each alias`:         {Aliases: []Alias{{Name: "best"}}},
+		`"best" names the model "dalle"`:    {Aliases: []Alias{{Name: "best", Models: []string{"dalle"}}}},
+		`the name "local/canvas" is taken`:  {Aliases: []Alias{{Name: localModel, Models: []string{localModel}}}},
+		`the name "best" is taken`:          {Aliases: []Alias{{Name: "best", Models: []string{localModel}}, {Name: "best", Models: []string{localModel}}}},
 		`size_step must not`:                with(func(u *Upstream) { u.SizeStep = -1 }),
 	} {
 		_, err := New(config, Deps{DB: testkit.SQLite(t), Bucket: testkit.Bucket(t, "b"), Logger: testkit.Logger()})

@@ -94,6 +94,10 @@ func TestConfigNamesItsMistakes(t *testing.T) {
 		"header of two lines":  {with(func(u *Upstream) { u.Headers = outbound.Headers{"X-Key": "SECRET\n"} }), "speech.upstreams[server].headers"},
 		"price below nothing":  {with(func(u *Upstream) { u.Prices = []Price{{Characters: -1}} }), "speech.upstreams[server].prices"},
 		"price of no model":    {with(func(u *Upstream) { u.Prices = []Price{{Model: "x"}} }), `"x" is not among the models`},
+		"alias of nothing":     {Config{Aliases: []Alias{{Name: "best"}}}, "speech.aliases: each alias"},
+		"alias of no model":    {Config{Aliases: []Alias{{Name: "best", Models: []string{"server"}}}}, `names the model "server"`},
+		"alias that is taken":  {Config{Aliases: []Alias{{Name: "flite", Models: []string{"local/flite"}}}}, `the name "flite" is taken`},
+		"alias named twice":    {Config{Aliases: []Alias{{Name: "best", Models: []string{"flite"}}, {Name: "best", Models: []string{"flite"}}}}, `the name "best" is taken`},
 		"no model":             {with(func(u *Upstream) { u.DefaultModel = "" }), "default_model"},
 	}
 	for name, test := range tests {

@@ -20,6 +20,7 @@ type Config struct {
 	Providers []string    `mapstructure:"providers"`
 	GTTS      GTTSConfig  `mapstructure:"gtts"`
 	Upstreams []Upstream  `mapstructure:"upstreams"`
+	Aliases   []Alias     `mapstructure:"aliases"`
 	Flite     FliteConfig `mapstructure:"flite"`
 }
 
