@@ -68,11 +68,7 @@ func (c Config) providers(cores gate) ([]provider, error) {
 			continue
 		}
 		upstream := known[name]
-		if upstream.Type == typePollinations {
-			list = append(list, newPollinations(upstream, cores))
-		} else {
-			list = append(list, newOpenAI(upstream, cores))
-		}
+		list = append(list, upstream.provider(cores))
 	}
 	return list, nil
 }

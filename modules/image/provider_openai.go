@@ -193,12 +193,17 @@ func (a *imagesAPI) bytesOf(ctx context.Context, encoded, link string) ([]byte, 
 	if encoded == "" {
 		encoded = link
 	}
+	return decodePicture(a.name, encoded)
+}
+
+// decodePicture reads base64, also in a data URL.
+func decodePicture(provider, encoded string) ([]byte, error) {
 	if strings.HasPrefix(encoded, "data:") {
 		_, encoded, _ = strings.Cut(encoded, ",")
 	}
 	data, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
-		return nil, badAnswer(err, a.name, "provider_bad_answer", "sent a picture that is not valid base64")
+		return nil, badAnswer(err, provider, "provider_bad_answer", "sent a picture that is not valid base64")
 	}
 	return data, nil
 }

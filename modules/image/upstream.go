@@ -1,6 +1,7 @@
 package image
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,14 +16,15 @@ import (
 
 // Upstream is a server with one of the known protocols.
 type Upstream struct {
-	Name         string         `mapstructure:"name"`     // lower case, for answers and IMAGE_PROVIDERS
-	Type         string         `mapstructure:"type"`     // "openai" or "pollinations"; "" = "openai"
-	BaseURL      string         `mapstructure:"base_url"` // for openai up to and including /v1
-	APIKey       logging.Secret `mapstructure:"api_key"`
+	Name         string         `mapstructure:"name"`          // lower case, for answers and IMAGE_PROVIDERS
+	Type         string         `mapstructure:"type"`          // "openai" (also ""), "pollinations" or "a1111"
+	BaseURL      string         `mapstructure:"base_url"`      // for openai up to and including /v1; "" = where a service of the type usually is
+	APIKey       logging.Secret `mapstructure:"api_key"`       // for a1111 user:password
 	DefaultModel string         `mapstructure:"default_model"` // "" = the first of Models
 	Models       []string       `mapstructure:"models"`
 	Sizes        []string       `mapstructure:"sizes"`     // the only sizes it makes; empty = any
 	SizeStep     int            `mapstructure:"size_step"` // sides must be multiples of it; 0 = any
+	Steps        int            `mapstructure:"steps"`     // of a1111's sampler; 0 = the server's own
 	Prices       []Price        `mapstructure:"prices"`
 	// Headers are sent with every request, but not with that for a picture behind
 	// a link.
@@ -35,6 +37,7 @@ type Upstream struct {
 const (
 	typeOpenAI       = "openai"
 	typePollinations = "pollinations"
+	typeA1111        = "a1111"
 )
 
 var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
@@ -58,9 +61,25 @@ func (u Upstream) checked() (Upstream, error) {
 		if u.DefaultModel == "" && len(u.Models) == 0 {
 			u.DefaultModel = pollinationsModel
 		}
+	case typeA1111:
+		if u.BaseURL == "" {
+			u.BaseURL = a1111URL
+		}
+		if u.SizeStep == 0 {
+			u.SizeStep = a1111Step
+		}
+		if u.APIKey != "" && !strings.Contains(u.APIKey.Reveal(), ":") {
+			complain("api_key must be user:password, as the server's --api-auth is; another header belongs in headers")
+		}
 	case typeOpenAI:
 	default:
-		complain("the type must be openai or pollinations, not %q", u.Type)
+		complain("the type must be openai, pollinations or a1111, not %q", u.Type)
+	}
+	if u.Steps < 0 || u.Steps > 0 && u.Type != typeA1111 {
+		complain("steps is a setting of the type a1111 and must not be negative")
+	}
+	if u.Type == typeA1111 && u.SizeStep%a1111Step != 0 {
+		complain("size_step must be a multiple of %d for the type a1111", a1111Step)
 	}
 	base, err := url.Parse(u.BaseURL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
@@ -102,11 +121,27 @@ func modelOrder(first string, models []string) []string {
 	return list
 }
 
+// provider makes what calls the upstream, which is checked.
+func (u Upstream) provider(cores gate) provider {
+	switch u.Type {
+	case typePollinations:
+		return newPollinations(u, cores)
+	case typeA1111:
+		return newA1111(u, cores)
+	default:
+		return newOpenAI(u, cores)
+	}
+}
+
 // authorize adds what proves who asks: the key, and the operator's own headers.
 // They go to the upstream's own address alone.
 func (u Upstream) authorize(header http.Header) {
-	if u.APIKey != "" {
-		header.Set("Authorization", "Bearer "+u.APIKey.Reveal())
+	switch key := u.APIKey.Reveal(); {
+	case key == "":
+	case u.Type == typeA1111:
+		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(key)))
+	default:
+		header.Set("Authorization", "Bearer "+key)
 	}
 	u.Headers.Set(header)
 }
