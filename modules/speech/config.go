@@ -65,7 +65,7 @@ func (b *builder) catalog(convert *transcoder) (*catalog, error) {
 		add(google, err)
 	}
 	for _, upstream := range b.config.Upstreams {
-		server, err := upstream.provider()
+		server, err := upstream.provider(b.now)
 		add(server, err)
 	}
 	if err := errors.Join(faults...); err != nil {

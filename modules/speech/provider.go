@@ -61,14 +61,17 @@ type model struct {
 	missing  string // why it cannot be used now and what to do; "" when it can
 	note     string
 
-	formats   []audio.Format // what it makes, its own first
-	voices    []voice
-	anyVoice  bool    // voices are not known here: the provider checks them
-	longest   int     // characters of text
-	price     float64 // US dollars for a million characters; 0 = not known
-	slowest   float64 // range of speed
-	fastest   float64
-	languages []string // to name in errors; nil = any
+	formats  []audio.Format // what it makes, its own first
+	voices   []voice
+	anyVoice bool // voices are not known here: the provider checks them
+	// languageOf tells the language of a voice that is not known here, "" where
+	// it cannot; nil = it never can.
+	languageOf func(voice string) string
+	longest    int     // characters of text
+	price      float64 // US dollars for a million characters; 0 = not known
+	slowest    float64 // range of speed
+	fastest    float64
+	languages  []string // to name in errors; nil = any
 	// match returns how the model calls a language and which voice speaks it
 	// unless one is named. false: it cannot speak it.
 	match func(language string) (spoken, defaultVoice string, ok bool)
@@ -83,7 +86,11 @@ func (m model) known(name string) bool { return m.id == name || slices.Contains(
 // several share it.
 func (m model) findVoice(id, language string) (voice, bool) {
 	if m.anyVoice {
-		return voice{id: id}, true
+		unknown := voice{id: id}
+		if m.languageOf != nil {
+			unknown.language = m.languageOf(id)
+		}
+		return unknown, true
 	}
 	var found voice
 	exists := false

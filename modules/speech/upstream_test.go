@@ -3,6 +3,7 @@ package speech
 import (
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +38,47 @@ func TestTimeoutsComeBeforeThoseOfLimits(t *testing.T) {
 			<-r.Context().Done()
 		})
 	if _, err := provider.speak(t.Context(), planned(t, provider, Request{Text: "x"})); fault.CodeOf(err) != "provider_timeout" {
+		t.Error(err)
+	}
+}
+
+func TestGTTSUnderANameOfItsOwn(t *testing.T) {
+	g := newGoogle(t)
+	var sent http.Header
+	g.answer = func(w http.ResponseWriter, piece string) bool {
+		if piece == "blocked" {
+			http.Error(w, "", http.StatusTooManyRequests)
+		}
+		return piece == "blocked"
+	}
+	g.Config.Handler = func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { sent = r.Header; next.ServeHTTP(w, r) })
+	}(g.Config.Handler)
+	module, err := New(Config{
+		Providers: []string{"proxied"},
+		Upstreams: []Upstream{{Name: "proxied", Type: typeGTTS, BaseURL: g.URL, Headers: outbound.Headers{"x-team": "red"}, Prices: []Price{{Characters: 2}}}},
+	}, Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = module.Close(t.Context()) })
+	for name, slow := range map[string]bool{"": false, "proxied": false, "proxied/gtts": false, "proxied/gtts-slow": true} {
+		ways, err := module.service.catalog.plan(t.Context(), Request{Text: "hello", Speed: 1, Model: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ways[0].provider.speak(t.Context(), ways[0]); err != nil {
+			t.Fatal(err)
+		}
+		if last := g.calls[len(g.calls)-1]; last.Slow != slow || sent.Get("X-Team") != "red" || ways[0].cost != 10e-6 {
+			t.Errorf("%q: %+v %v costs %v", name, last, sent, ways[0].cost)
+		}
+	}
+	ways, err := module.service.catalog.plan(t.Context(), Request{Text: "blocked", Speed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ways[0].provider.speak(t.Context(), ways[0]); fault.CodeOf(err) != "provider_blocked" || !strings.Contains(err.Error(), `"proxied"`) {
 		t.Error(err)
 	}
 }
