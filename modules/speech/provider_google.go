@@ -10,6 +10,7 @@ import (
 
 	"llmhist/platform/audio"
 	"llmhist/platform/fault"
+	"llmhist/platform/probe"
 )
 
 const (
@@ -49,6 +50,14 @@ func (g *googleCloud) models(context.Context) []model {
 		note: "Sends the text to Google Cloud Text-to-Speech.",
 	}
 	return []model{g.voiced(g, googleModel, m)}
+}
+
+// endpoint says how the service can be asked for its voices.
+func (g *googleCloud) endpoint() *probe.Endpoint {
+	endpoint := g.remote.endpoint()
+	endpoint.ListURL, endpoint.Models = endpoint.BaseURL+"/voices", g.upstream.Voices
+	endpoint.Settings.Model, endpoint.Settings.Models = g.upstream.key("voices"), g.upstream.key("voices")
+	return endpoint
 }
 
 // match takes the language's first voice, or leaves the choice to Google where

@@ -14,6 +14,7 @@ import (
 	"llmhist/platform/audio"
 	"llmhist/platform/fault"
 	"llmhist/platform/outbound"
+	"llmhist/platform/probe"
 )
 
 // newTestGoogleCloud returns a provider for a service that serve plays.
@@ -101,6 +102,20 @@ func TestGoogleCloudRefusesBeforeCalling(t *testing.T) {
 				t.Error(wrong)
 			}
 		})
+	}
+}
+
+func TestTheDoctorAsksGoogleCloudForItsVoices(t *testing.T) {
+	provider := newTestGoogleCloud(t, []string{"en-US-Neural2-C"}, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.Path != "/v1/voices" || r.Header.Get("X-Goog-Api-Key") != testKey {
+			t.Errorf("%s %s %v", r.Method, r.URL, r.Header)
+		}
+		answerText(200, `{"voices":[{"languageCodes":["en-US"],"name":"en-US-Neural2-C"}]}`)(w, r)
+	})
+	endpoint := provider.endpoint()
+	voices, err := probe.List(t.Context(), "server", *endpoint)
+	if err != nil || len(voices) != 1 || voices[0].ID != endpoint.Models[0] || endpoint.ModelSetting(endpoint.Models[0]) != "speech.upstreams[server].voices" {
+		t.Errorf("%v %v", voices, err)
 	}
 }
 
