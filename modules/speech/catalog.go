@@ -19,19 +19,20 @@ type catalog struct {
 	convertible func(from, to audio.Format) bool
 }
 
-// plan returns how to serve a request: one way when it names a model, otherwise
-// the best of each provider that can, in the operator's order, or of an alias
-// each model that can. Errors are
-// Invalid with everything that is wrong, or Unavailable when the request is
-// fine but what it needs is missing on this server. Nobody is called.
+// plan returns how to serve a request: one way when it names a model, each model
+// of an alias that can, otherwise the best of each provider that can, in the
+// operator's order. Errors are Invalid with everything that is wrong, or
+// Unavailable when the request is fine but what it needs is missing on this
+// server. Nobody is called.
 func (c *catalog) plan(ctx context.Context, r Request) ([]utterance, error) {
 	r, wrong := r.checked()
 	var choices [][]model
-	if named, is := c.alias(r.Model); is {
+	switch named, is := c.alias(r.Model); {
+	case is:
 		choices = c.members(ctx, named)
-	} else if r.Model != "" {
+	case r.Model != "":
 		return c.planNamed(ctx, r, wrong)
-	} else {
+	default:
 		for _, p := range c.order {
 			choices = append(choices, p.models(ctx))
 		}

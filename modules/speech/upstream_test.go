@@ -82,3 +82,17 @@ func TestGTTSUnderANameOfItsOwn(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAnAccentOfGTTSIsAnotherHostAndGetsNoHeaders(t *testing.T) {
+	provider, err := newNamedGTTS(Upstream{Name: "mine", Type: typeGTTS, Headers: outbound.Headers{"x-team": testKey}}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.close(t.Context()) })
+	for accent, want := range map[string]string{"com": testKey, "co.uk": ""} {
+		request, err := provider.request(t.Context(), "x", utterance{model: "mine/gtts", language: "en", voice: accent})
+		if err != nil || request.URL.Host != "translate.google."+accent || request.Header.Get("X-Team") != want {
+			t.Errorf("%s: %v %v", accent, request, err)
+		}
+	}
+}
