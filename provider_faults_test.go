@@ -195,7 +195,7 @@ func serveFaults(t *testing.T, faults map[string]providerFault) func(*config.Con
 		limits.MaxRetryAfter = 100 * time.Millisecond
 		change = append(change, func(c *config.Config) {
 			c.Chat.Upstreams = append(c.Chat.Upstreams, chat.Upstream{Name: name, BaseURL: base, APIKey: providerKey, DefaultModel: name + "-chat",
-				Timeouts: chat.Timeouts{FirstByte: limits.FirstByte, Idle: limits.Idle, Total: limits.Total}, Limits: limits.Policy})
+				Timeouts: outbound.Timeouts{FirstByte: limits.FirstByte, Idle: limits.Idle, Total: limits.Total}, Limits: limits.Policy})
 			c.Image.Upstreams = append(c.Image.Upstreams, image.Upstream{Name: name, BaseURL: base, APIKey: providerKey, DefaultModel: name + "-image", Limits: limits})
 			c.Speech.Upstreams = append(c.Speech.Upstreams, speech.Upstream{Name: name, BaseURL: base, APIKey: providerKey, DefaultModel: name + "-speech", Limits: limits})
 		})

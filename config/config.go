@@ -174,12 +174,14 @@ type Chat struct {
 type Image struct {
 	Providers []string         `mapstructure:"providers"`
 	Upstreams []image.Upstream `mapstructure:"upstreams"`
+	Aliases   []image.Alias    `mapstructure:"aliases"`
 }
 
 // Speech orders the speech providers and adds further ones.
 type Speech struct {
 	Providers []string          `mapstructure:"providers"`
 	Upstreams []speech.Upstream `mapstructure:"upstreams"`
+	Aliases   []speech.Alias    `mapstructure:"aliases"`
 }
 
 func defaults() Config {
@@ -328,13 +330,13 @@ func (c Config) ChatConfig() chat.Config {
 
 // ImageConfig returns the settings of the image module.
 func (c Config) ImageConfig() image.Config {
-	return image.Config{Providers: c.Image.Providers, Pollinations: c.Pollinations, Upstreams: c.Image.Upstreams}
+	return image.Config{Providers: c.Image.Providers, Pollinations: c.Pollinations, Upstreams: c.Image.Upstreams, Aliases: c.Image.Aliases}
 }
 
 // SpeechConfig returns the settings of the speech module.
 func (c Config) SpeechConfig() speech.Config {
 	return speech.Config{
-		Providers: c.Speech.Providers, GTTS: c.GTTS, Upstreams: c.Speech.Upstreams,
+		Providers: c.Speech.Providers, GTTS: c.GTTS, Upstreams: c.Speech.Upstreams, Aliases: c.Speech.Aliases,
 		Flite: speech.FliteConfig{CacheDir: filepath.Join(c.Data.Dir, "cache", "flite")},
 	}
 }

@@ -112,6 +112,12 @@ func holdsPlaceholder(v reflect.Value) bool {
 				return true
 			}
 		}
+	case v.Kind() == reflect.Map:
+		for _, key := range v.MapKeys() {
+			if holdsPlaceholder(v.MapIndex(key)) {
+				return true
+			}
+		}
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() && holdsPlaceholder(v.Field(i)) {

@@ -93,17 +93,21 @@ chat:
     - {name: mine, base_url: "http://127.0.0.1:1/v1", api_key: sk-chat, default_model: m, headers: {X-Team: a}, timeouts: {total: 2m}, limits: {retries: -1, concurrency: 4, queue_wait: 1s}}
 image:
   upstreams:
-    - {name: painter, type: openai, base_url: "http://127.0.0.1:1/v1", models: [p], limits: {first_byte: 3m, retries: 1, max_retry_after: 20s, queue_length: 7}}
+    - {name: painter, type: openai, base_url: "http://127.0.0.1:1/v1", models: [p], headers: {X-Team: sk-image}, timeouts: {idle: 9s}, limits: {first_byte: 3m, retries: 1, max_retry_after: 20s, queue_length: 7}}
 speech:
   upstreams:
-    - {name: kokoro, base_url: "http://127.0.0.1:1/v1", default_model: k}
+    - {name: kokoro, base_url: "http://127.0.0.1:1/v1", default_model: k, headers: {X-Team: sk-speech}, timeouts: {total: 40s}}
 `), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine, painter := c.ChatConfig().Upstreams[0], c.ImageConfig().Upstreams[0]
-	if mine.Timeouts.Total != 2*time.Minute || mine.APIKey.Reveal() != "sk-chat" || painter.Limits.FirstByte != 3*time.Minute || c.SpeechConfig().Upstreams[0].Name != "kokoro" {
-		t.Errorf("%+v %+v %+v", mine, painter, c.SpeechConfig().Upstreams)
+	mine, painter, kokoro := c.ChatConfig().Upstreams[0], c.ImageConfig().Upstreams[0], c.SpeechConfig().Upstreams[0]
+	if mine.Timeouts.Total != 2*time.Minute || mine.APIKey.Reveal() != "sk-chat" || painter.Limits.FirstByte != 3*time.Minute || kokoro.Name != "kokoro" {
+		t.Errorf("%+v %+v %+v", mine, painter, kokoro)
+	}
+	if painter.Timeouts.Idle != 9*time.Second || painter.Headers["x-team"].Reveal() != "sk-image" ||
+		kokoro.Timeouts.Total != 40*time.Second || kokoro.Headers["x-team"].Reveal() != "sk-speech" {
+		t.Errorf("%+v %+v", painter, kokoro)
 	}
 	if diff := cmp.Diff(outbound.Policy{Retries: -1, Concurrency: 4, QueueWait: time.Second}, mine.Limits); diff != "" {
 		t.Error(diff)
@@ -115,7 +119,7 @@ speech:
 	if again, err := Load(write(t, strings.ReplaceAll(text, "***", "sk")), nil); err != nil || again.Image.Upstreams[0].Limits != painter.Limits {
 		t.Errorf("%v\n%s", err, text)
 	}
-	if err != nil || strings.Contains(text, "sk-chat") || !strings.Contains(text, "name: kokoro") {
+	if err != nil || strings.Contains(text, "sk-") || !strings.Contains(text, "name: kokoro") {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
@@ -161,6 +165,7 @@ func TestEveryFaultIsNamedAndNoSecretIsShown(t *testing.T) {
 		"a public address of no store": {"", map[string]string{"S3_PUBLIC_URL": "http://h"}, []string{"S3_PUBLIC_URL", "S3_ENDPOINT"}},
 		"documents without a name":     {"mongo:\n  db_name: ''\n", map[string]string{"MONGO_URI": "mongodb://u:hidden@h"}, []string{"MONGO_DB_NAME"}},
 		"placeholders of secrets":      {"openai:\n  api_key: '***'\nchat:\n  upstreams:\n    - {name: x, base_url: 'http://h/v1', default_model: m, api_key: '***'}\n", nil, []string{"OPENAI_API_KEY is ***", "CHAT_UPSTREAMS is ***"}},
+		"placeholders in headers":      {"image:\n  upstreams:\n    - {name: x, base_url: 'http://h/v1', default_model: m, headers: {api-key: '***'}}\n", nil, []string{"IMAGE_UPSTREAMS is ***"}},
 		"an unknown way to migrate":    {"", map[string]string{"DATABASE_MIGRATE": "never"}, []string{"DATABASE_MIGRATE", "auto or manual"}},
 		"the wrong dialect":            {"", map[string]string{"DATABASE_URL": "mysql://u:hidden@h/d"}, []string{"DATABASE_URL", "postgres://"}},
 	} {

@@ -94,38 +94,24 @@ type Upstream struct {
 	DefaultModel string         `mapstructure:"default_model"`
 	Models       []string       `mapstructure:"models"`
 	// EmbeddingModels make embeddings and do not chat.
-	EmbeddingModels []string                  `mapstructure:"embedding_models"`
-	Prices          []Price                   `mapstructure:"prices"`
-	Headers         map[string]logging.Secret `mapstructure:"headers"` // sent with every request
-	Timeouts        Timeouts                  `mapstructure:"timeouts"`
-	Limits          outbound.Policy           `mapstructure:"limits"`
-}
-
-// Timeouts bound the calls of one provider. A zero field means its default.
-type Timeouts struct {
-	Connect   time.Duration `mapstructure:"connect"`    // 5 s
-	FirstByte time.Duration `mapstructure:"first_byte"` // 5 min: a whole answer when it is not streamed
-	Idle      time.Duration `mapstructure:"idle"`       // 2 min between two pieces
-	Total     time.Duration `mapstructure:"total"`      // 9 min, just below the limit of the route
+	EmbeddingModels []string          `mapstructure:"embedding_models"`
+	Prices          []Price           `mapstructure:"prices"`
+	Headers         outbound.Headers  `mapstructure:"headers"` // sent with every request
+	Timeouts        outbound.Timeouts `mapstructure:"timeouts"`
+	Limits          outbound.Policy   `mapstructure:"limits"`
 }
 
 // maxUpstreamBytes bounds what one answer may take on the wire: a chunk of
 // protocol around every token is many times the text.
 const maxUpstreamBytes = 256 << 20
 
-// limits bound every call of the upstream.
+// limits bound every call of the upstream. A first byte may take as long as a
+// whole answer that is not streamed; the total is just below the route's own.
 func (u Upstream) limits() outbound.Limits {
-	t := u.Timeouts
-	or := func(d, standard time.Duration) time.Duration {
-		if d > 0 {
-			return d
-		}
-		return standard
-	}
 	return outbound.Limits{
-		Connect: or(t.Connect, 5*time.Second), FirstByte: or(t.FirstByte, 5*time.Minute),
-		Idle: or(t.Idle, 2*time.Minute), Total: or(t.Total, 9*time.Minute), MaxBytes: maxUpstreamBytes, Policy: u.Limits,
-	}
+		Connect: 5 * time.Second, FirstByte: 5 * time.Minute, Idle: 2 * time.Minute, Total: 9 * time.Minute,
+		MaxBytes: maxUpstreamBytes, Policy: u.Limits,
+	}.With(u.Timeouts)
 }
 
 const (
@@ -246,6 +232,9 @@ func (u Upstream) provider() (Provider, error) {
 	}
 	if u.DefaultModel == "" {
 		return nil, fmt.Errorf("%s is not set: name the model that answers when a request names none, or set CHAT_PROVIDERS=local for the built-in guide", u.key("default_model"))
+	}
+	if err := u.Headers.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", u.key("headers"), err)
 	}
 	for _, price := range u.Prices {
 		if price.Model == "" || price.Input < 0 || price.Output < 0 {

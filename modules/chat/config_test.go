@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"llmhist/platform/logging"
+	"llmhist/platform/outbound"
 )
 
 func TestProvidersFollowTheConfiguration(t *testing.T) {
@@ -73,6 +73,7 @@ func TestABadConfigurationNamesTheKeyToChange(t *testing.T) {
 		"an alias of no model":      {Config{Aliases: []Alias{{Name: "best", Models: []string{"gpt-9"}}}}, `names the model "gpt-9", which no provider offers`},
 		"an alias that is a model":  {Config{Aliases: []Alias{{Name: "local/guide", Models: []string{"local/guide"}}}}, `the name "local/guide" is taken`},
 		"a price below nothing":     {with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Input: -1}} }), "chat.upstreams[lab].prices"},
+		"a header of two lines":     {with(func(u *Upstream) { u.Headers = outbound.Headers{"X-Key": testKey + "\n"} }), "chat.upstreams[lab].headers"},
 		"an unknown type":           {with(func(u *Upstream) { u.Type = "soap" }), "chat.upstreams[lab].type"},
 		"a negative context":        {Config{ContextTokens: -1}, "chat.context_tokens"},
 	}
@@ -88,7 +89,7 @@ func TestABadConfigurationNamesTheKeyToChange(t *testing.T) {
 
 func TestAPrintedConfigurationKeepsItsSecrets(t *testing.T) {
 	config := Config{OpenAI: OpenAI{APIKey: testKey}, GitHub: GitHub{Token: testKey},
-		Upstreams: []Upstream{{APIKey: testKey, Headers: map[string]logging.Secret{"api-key": testKey}}}}
+		Upstreams: []Upstream{{APIKey: testKey, Headers: outbound.Headers{"api-key": testKey}}}}
 	if printed := fmt.Sprintf("%v %+v %#v", config, config, config); strings.Contains(printed, testKey) {
 		t.Fatal(printed)
 	}

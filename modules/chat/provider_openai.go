@@ -35,9 +35,7 @@ func newOpenAI(u Upstream) *openAI {
 	if u.APIKey != "" {
 		headers.Set("Authorization", "Bearer "+u.APIKey.Reveal())
 	}
-	for name, value := range u.Headers {
-		headers.Set(name, value.Reveal())
-	}
+	u.Headers.Set(headers)
 	p := &openAI{
 		name: u.Name, models: u.models(), vectors: u.EmbeddingModels, prices: u.Prices, headers: headers,
 		base:   strings.TrimRight(u.BaseURL, "/"),

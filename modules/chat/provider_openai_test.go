@@ -331,7 +331,7 @@ func TestASilentProviderIsATimeout(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(release) })
-	client := newOpenAI(Upstream{Name: "fake", BaseURL: server.URL, DefaultModel: "m", Timeouts: Timeouts{Idle: 30 * time.Millisecond}})
+	client := newOpenAI(Upstream{Name: "fake", BaseURL: server.URL, DefaultModel: "m", Timeouts: outbound.Timeouts{Idle: 30 * time.Millisecond}})
 	t.Cleanup(client.Close)
 	text, _, err := collect(t.Context(), client, hello(true))
 	wantFault(t, err, fault.Timeout, "provider_timeout")

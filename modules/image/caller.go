@@ -35,7 +35,7 @@ type caller struct {
 }
 
 func newCaller(upstream Upstream) *caller {
-	limits := upstream.Limits
+	limits := upstream.Limits.With(upstream.Timeouts)
 	if limits.FirstByte <= 0 {
 		limits.FirstByte = usualFirstByte
 	}
@@ -77,10 +77,10 @@ func (c *caller) get(ctx context.Context, address string) (*http.Response, error
 }
 
 func (c *caller) send(ctx context.Context, request *http.Request) (*http.Response, error) {
-	c.upstream.authorize(request.Header)
 	request.Header.Set("User-Agent", "llmhist")
 	if id := identity.RequestID(ctx); id != "" {
 		request.Header.Set("X-Request-Id", id)
 	}
+	c.upstream.authorize(request.Header)
 	return c.client.Do(ctx, request)
 }

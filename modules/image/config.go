@@ -3,12 +3,8 @@ package image
 import (
 	"errors"
 	"fmt"
-	"net/url"
-	"regexp"
-	"strings"
 
 	"llmhist/platform/logging"
-	"llmhist/platform/outbound"
 )
 
 // Config says who makes pictures.
@@ -20,6 +16,7 @@ type Config struct {
 	Providers    []string     `mapstructure:"providers"`
 	Pollinations Pollinations `mapstructure:"pollinations"`
 	Upstreams    []Upstream   `mapstructure:"upstreams"`
+	Aliases      []Alias      `mapstructure:"aliases"`
 }
 
 // Pollinations configures the hosted service of that name.
@@ -39,26 +36,19 @@ const pollinationsModel = "flux"
 
 const pollinationsName = "pollinations"
 
-// Upstream is a server with one of the known protocols.
-type Upstream struct {
-	Name         string          `mapstructure:"name"`     // lower case, for answers and IMAGE_PROVIDERS
-	Type         string          `mapstructure:"type"`     // "openai" or "pollinations"; "" = "openai"
-	BaseURL      string          `mapstructure:"base_url"` // for openai up to and including /v1
-	APIKey       logging.Secret  `mapstructure:"api_key"`
-	DefaultModel string          `mapstructure:"default_model"` // "" = the first of Models
-	Models       []string        `mapstructure:"models"`
-	Sizes        []string        `mapstructure:"sizes"`     // the only sizes it makes; empty = any
-	SizeStep     int             `mapstructure:"size_step"` // sides must be multiples of it; 0 = any
-	Limits       outbound.Limits `mapstructure:"limits"`
+// router builds the configured providers and says who serves which request.
+func (c Config) router(cores gate) (*router, error) {
+	providers, err := c.providers(cores)
+	if err != nil {
+		return nil, err
+	}
+	made := newRouter(providers, len(c.Providers) > 0)
+	if err := made.addAliases(c.Aliases); err != nil {
+		made.close()
+		return nil, err
+	}
+	return made, nil
 }
-
-// upstream types.
-const (
-	typeOpenAI       = "openai"
-	typePollinations = "pollinations"
-)
-
-var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
 
 // providers builds the configured providers in order, or says everything that
 // is wrong with the configuration.
@@ -78,11 +68,7 @@ func (c Config) providers(cores gate) ([]provider, error) {
 			continue
 		}
 		upstream := known[name]
-		if upstream.Type == typePollinations {
-			list = append(list, newPollinations(upstream, cores))
-		} else {
-			list = append(list, newOpenAI(upstream, cores))
-		}
+		list = append(list, upstream.provider(cores))
 	}
 	return list, nil
 }
@@ -104,61 +90,6 @@ func (c Config) upstreams() (map[string]Upstream, error) {
 		known[upstream.Name] = complete
 	}
 	return known, errors.Join(faults...)
-}
-
-// checked fills in what may be left out and checks the rest.
-func (u Upstream) checked() (Upstream, error) {
-	var faults []error
-	complain := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("image upstream %q: %s", u.Name, fmt.Sprintf(format, args...)))
-	}
-	if !upstreamName.MatchString(u.Name) {
-		complain("the name must be 1 to 40 lower-case letters, digits, '.', '_' or '-'")
-	}
-	switch u.Type {
-	case "":
-		u.Type = typeOpenAI
-	case typePollinations:
-		if u.BaseURL == "" {
-			u.BaseURL = PollinationsURL
-		}
-		if u.DefaultModel == "" && len(u.Models) == 0 {
-			u.DefaultModel = pollinationsModel
-		}
-	case typeOpenAI:
-	default:
-		complain("the type must be openai or pollinations, not %q", u.Type)
-	}
-	base, err := url.Parse(u.BaseURL)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		complain("base_url must be an http or https address without credentials or query")
-	}
-	u.BaseURL = strings.TrimRight(u.BaseURL, "/")
-	if u.Models = modelOrder(u.DefaultModel, u.Models); len(u.Models) == 0 {
-		complain("name at least one model in default_model or models")
-	}
-	for _, size := range u.Sizes {
-		if _, err := ParseSize(size); err != nil {
-			complain("sizes: %q %v", size, err)
-		}
-	}
-	if u.SizeStep < 0 {
-		complain("size_step must not be negative")
-	}
-	return u, errors.Join(faults...)
-}
-
-// modelOrder lists each model once, the default first.
-func modelOrder(first string, models []string) []string {
-	var list []string
-	seen := map[string]bool{"": true}
-	for _, model := range append([]string{first}, models...) {
-		if !seen[model] {
-			seen[model] = true
-			list = append(list, model)
-		}
-	}
-	return list
 }
 
 // order returns the names of the providers to use.

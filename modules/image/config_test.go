@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"llmhist/platform/outbound"
 	"llmhist/platform/testkit"
 )
 
@@ -54,12 +55,23 @@ func TestAWrongConfigurationIsNamed(t *testing.T) {
 		`the name "pollinations" is taken`:  with(func(u *Upstream) { u.Name = "pollinations" }),
 		`the name "mine" is taken`:          {Upstreams: []Upstream{good, good}},
 		`the name must be`:                  with(func(u *Upstream) { u.Name = "My Server" }),
+		`"mine": api_key must be user`:      with(func(u *Upstream) { u.Type = typeA1111 }),
+		`size_step must be a multiple of 8`: with(func(u *Upstream) { u.Type, u.APIKey, u.SizeStep = typeA1111, "", 12 }),
+		`steps is a setting of`:             with(func(u *Upstream) { u.Steps = 20 }),
 		`the type must be`:                  with(func(u *Upstream) { u.Type = "comfy" }),
 		`"mine": base_url must be`:          with(func(u *Upstream) { u.BaseURL = "example.com" }),
 		`base_url must be`:                  with(func(u *Upstream) { u.BaseURL = "https://user:" + testKey + "@example.com" }),
 		`"pollinations": base_url must be`:  {Pollinations: Pollinations{APIURL: "ftp://example.com"}},
 		`name at least one model`:           with(func(u *Upstream) { u.DefaultModel = "" }),
 		`sizes: "huge"`:                     with(func(u *Upstream) { u.Sizes = []string{"huge"} }),
+		`"mine": headers: the value`:        with(func(u *Upstream) { u.Headers = outbound.Headers{"X-Key": testKey + "\n"} }),
+		`prices: "other" is not`:            with(func(u *Upstream) { u.Prices = []Price{{Model: "other", Image: 1}} }),
+		`prices: image must not`:            with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Image: -1}} }),
+		`prices: size "huge"`:               with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Size: "huge"}} }),
+		`image.aliases: each alias`:         {Aliases: []Alias{{Name: "best"}}},
+		`"best" names the model "dalle"`:    {Aliases: []Alias{{Name: "best", Models: []string{"dalle"}}}},
+		`the name "local/canvas" is taken`:  {Aliases: []Alias{{Name: localModel, Models: []string{localModel}}}},
+		`the name "best" is taken`:          {Aliases: []Alias{{Name: "best", Models: []string{localModel}}, {Name: "best", Models: []string{localModel}}}},
 		`size_step must not`:                with(func(u *Upstream) { u.SizeStep = -1 }),
 	} {
 		_, err := New(config, Deps{DB: testkit.SQLite(t), Bucket: testkit.Bucket(t, "b"), Logger: testkit.Logger()})

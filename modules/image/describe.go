@@ -6,14 +6,14 @@ import "llmhist/platform/outbound"
 // which they are asked, without opening anything. The error names every setting
 // that is wrong.
 func (c Config) Describe() ([]ProviderStatus, error) {
-	providers, err := c.providers(nil)
+	router, err := c.router(nil)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]ProviderStatus, 0, len(providers))
-	for _, p := range providers {
+	defer router.close()
+	list := make([]ProviderStatus, 0, len(router.providers))
+	for _, p := range router.providers {
 		list = append(list, p.status())
-		p.close()
 	}
 	return list, nil
 }

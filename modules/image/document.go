@@ -42,6 +42,7 @@ type Record struct {
 	SentPrompt    string          `json:"sent_prompt,omitempty"`    // what was sent when it is not the prompt itself
 	RevisedPrompt string          `json:"revised_prompt,omitempty"` // what the provider made of the prompt
 	Attempts      []RecordAttempt `json:"attempts,omitempty"`       // providers that failed before this one
+	CostUSD       float64         `json:"cost_usd"`                 // at the operator's price; 0 where there is none
 
 	ContentType       string `json:"content_type,omitempty"` // image/png when completed
 	SourceContentType string `json:"source_content_type,omitempty"`
@@ -95,7 +96,7 @@ func recordOf(image Image, made making) Record {
 		ProcessingTimeMS: image.Took.Milliseconds(), CreatedAt: image.CreatedAt, CompletedAt: image.FinishedAt,
 	}
 	if image.Status == StatusCompleted {
-		record.ContentType = pngType
+		record.ContentType, record.CostUSD = pngType, made.cost
 	} else {
 		record.Error = &RecordError{Code: image.Failure.Code, Detail: image.Failure.Detail}
 	}

@@ -6,7 +6,7 @@ import "llmhist/platform/probe"
 // its list.
 func (u Upstream) endpoint(list string) *probe.Endpoint {
 	return &probe.Endpoint{
-		BaseURL: u.BaseURL, ListURL: list, HasKey: u.APIKey != "", Models: u.Models, Authorize: u.authorize, Settings: u.settings(),
+		BaseURL: u.BaseURL, ListURL: list, HasKey: u.hasKey(), Models: u.Models, Authorize: u.authorize, Settings: u.settings(),
 	}
 }
 

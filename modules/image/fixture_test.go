@@ -23,6 +23,7 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/fault"
 	"llmhist/platform/history"
+	"llmhist/platform/logging"
 	"llmhist/platform/testkit"
 	"llmhist/platform/web"
 )
@@ -262,7 +263,11 @@ func (u *upstream) as(kind string) Config {
 	if kind == typeOpenAI {
 		base += "/v1"
 	}
-	return Config{Upstreams: []Upstream{{Name: "fake", Type: kind, BaseURL: base, APIKey: testKey, DefaultModel: "m-1", Models: []string{"m-2", "m-1"}}}}
+	key := logging.Secret(testKey)
+	if kind == typeA1111 {
+		key = "user:" + testKey
+	}
+	return Config{Upstreams: []Upstream{{Name: "fake", Type: kind, BaseURL: base, APIKey: key, DefaultModel: "m-1", Models: []string{"m-2", "m-1"}}}}
 }
 
 func plain() *image.NRGBA {

@@ -24,6 +24,7 @@ const (
 type making struct {
 	output   Output
 	attempts []RecordAttempt
+	cost     float64 // of the picture, in US dollars
 }
 
 // carryOut takes an image whose row exists to its end. The order is that of a
@@ -45,6 +46,7 @@ func (s *service) carryOut(ctx context.Context, image Image, plan plan) (Image, 
 	if err != nil {
 		return Image{}, s.giveUp(ctx, image, made, err)
 	}
+	usage.Update(ctx, func(f *usage.Figures) { f.CostUSD += made.cost })
 	return s.finish(ctx, image, made)
 }
 
@@ -68,7 +70,7 @@ func (s *service) make(ctx context.Context, image *Image, plan plan) (making, er
 		output, err := c.provider.generate(ctx, task)
 		if err == nil {
 			image.Seed = output.Seed
-			made.output = output
+			made.output, made.cost = output, c.model.cost(task.Size)
 			countOutput(ctx, output)
 			return made, nil
 		}

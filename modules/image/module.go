@@ -67,12 +67,12 @@ func New(config Config, deps Deps) (*Module, error) {
 	if deps.Living == nil {
 		deps.Living = func(context.Context) (map[string]bool, error) { return nil, nil }
 	}
-	providers, err := config.providers(make(gate, runtime.GOMAXPROCS(0)))
+	router, err := config.router(make(gate, runtime.GOMAXPROCS(0)))
 	if err != nil {
 		return nil, err
 	}
 	return &Module{service: &service{
-		router: newRouter(providers, len(config.Providers) > 0), repository: &sqlRepository{db: deps.DB}, ledger: history.New(deps.Bucket, "image"),
+		router: router, repository: &sqlRepository{db: deps.DB}, ledger: history.New(deps.Bucket, "image"),
 		logger: deps.Logger, now: deps.Now, newID: deps.NewID, instance: deps.Instance, living: deps.Living, chargeMore: deps.ChargeMore,
 	}}, nil
 }
@@ -145,8 +145,8 @@ type Offer struct{ ID, Provider string }
 
 // Offers lists what pictures can be made with, the default first.
 func (m *Module) Offers() []Offer {
-	list := make([]Offer, 0, len(m.service.router.models))
-	for _, c := range m.service.router.models {
+	list := []Offer{}
+	for _, c := range m.service.Models() {
 		list = append(list, Offer{ID: c.id, Provider: c.name})
 	}
 	return list
@@ -181,8 +181,4 @@ func (m *Module) Describe() []ProviderStatus {
 
 // Close ends idle connections to providers. Call it when no request is served
 // any more.
-func (m *Module) Close() {
-	for _, p := range m.service.router.providers {
-		p.close()
-	}
-}
+func (m *Module) Close() { m.service.router.close() }

@@ -20,6 +20,7 @@ type Model struct {
 	SizeStep    int      // both sides must be a multiple of it; 0 = any
 	Styles      []string // the styles it knows; nil = free text
 	Seeds       bool     // the same seed gives the same picture
+	Prices      []Price  // of this model; nil = it costs nothing
 }
 
 // Task is one picture to make.
@@ -89,7 +90,8 @@ func (c candidate) seed(task Task) *int64 {
 type router struct {
 	providers []provider  // in the operator's order
 	models    []candidate // of all providers, in that order
-	ordered   bool        // by the operator, so that one may stand in for another
+	aliases   []alias
+	ordered   bool // by the operator, so that one may stand in for another
 }
 
 func newRouter(providers []provider, ordered bool) *router {
@@ -109,9 +111,17 @@ func newRouter(providers []provider, ordered bool) *router {
 	return r
 }
 
+// close ends idle connections.
+func (r *router) close() {
+	for _, p := range r.providers {
+		p.close()
+	}
+}
+
 // find returns who may serve a request for the model: for "" the default model
 // of the first provider, followed, where the operator ordered them, by those of
-// the others as fallbacks; for a name exactly one, or nothing.
+// the others as fallbacks; for an alias all its models; for any other name
+// exactly one, or nothing.
 func (r *router) find(model string) []candidate {
 	if model == "" {
 		var defaults []candidate
@@ -122,17 +132,30 @@ func (r *router) find(model string) []candidate {
 		}
 		return defaults
 	}
+	for _, a := range r.aliases {
+		if a.name == model {
+			return a.candidates
+		}
+	}
+	if one, known := r.findModel(model); known {
+		return []candidate{one}
+	}
+	return nil
+}
+
+// findModel returns the model of this id, or of "provider/id".
+func (r *router) findModel(model string) (candidate, bool) {
 	for _, c := range r.models {
 		if c.id == model {
-			return []candidate{c}
+			return c, true
 		}
 	}
 	for _, c := range r.models {
 		if rest, ok := strings.CutPrefix(model, c.name+"/"); ok && rest == c.model.ID {
-			return []candidate{c}
+			return c, true
 		}
 	}
-	return nil
+	return candidate{}, false
 }
 
 // checkSize says what is wrong with a size for the model: "" when nothing is.

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -46,7 +45,7 @@ func (o *openAI) close() { o.api.close() }
 func (u Upstream) modelList(description string, seeds bool) []Model {
 	list := make([]Model, 0, len(u.Models))
 	for _, id := range u.Models {
-		list = append(list, Model{ID: id, Description: description, Sizes: u.Sizes, SizeStep: u.SizeStep, Seeds: seeds})
+		list = append(list, Model{ID: id, Description: description, Sizes: u.Sizes, SizeStep: u.SizeStep, Seeds: seeds, Prices: u.priceList(id)})
 	}
 	return list
 }
@@ -194,12 +193,17 @@ func (a *imagesAPI) bytesOf(ctx context.Context, encoded, link string) ([]byte, 
 	if encoded == "" {
 		encoded = link
 	}
+	return decodePicture(a.name, encoded)
+}
+
+// decodePicture reads base64, also in a data URL.
+func decodePicture(provider, encoded string) ([]byte, error) {
 	if strings.HasPrefix(encoded, "data:") {
 		_, encoded, _ = strings.Cut(encoded, ",")
 	}
 	data, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
-		return nil, badAnswer(err, a.name, "provider_bad_answer", "sent a picture that is not valid base64")
+		return nil, badAnswer(err, provider, "provider_bad_answer", "sent a picture that is not valid base64")
 	}
 	return data, nil
 }
@@ -221,11 +225,4 @@ func promptInWords(task Task) string {
 func clip(text string) string {
 	const limit = 8000
 	return strings.ToValidUTF8(text[:min(len(text), limit)], "")
-}
-
-// authorize adds the key, which goes nowhere but into this header.
-func (u Upstream) authorize(header http.Header) {
-	if u.APIKey != "" {
-		header.Set("Authorization", "Bearer "+u.APIKey.Reveal())
-	}
 }

@@ -31,7 +31,7 @@ func newPollinations(upstream Upstream, cores gate) *pollinations {
 
 func (p *pollinations) status() ProviderStatus {
 	note := "sends prompts to " + hostOf(p.base)
-	if p.upstream.APIKey == "" {
+	if !p.upstream.hasKey() {
 		note += "; no key is set, and without one the service refuses to generate (POLLINATIONS_API_KEY)"
 	}
 	endpoint := p.upstream.endpoint(p.base + "/image/models")
@@ -86,7 +86,7 @@ func (p *pollinations) generate(ctx context.Context, task Task) (Output, error) 
 
 // keyless says what is missing when a server without a key is refused.
 func (p *pollinations) keyless(err error) error {
-	if p.upstream.APIKey != "" || fault.CodeOf(err) != "provider_credentials_refused" {
+	if p.upstream.hasKey() || fault.CodeOf(err) != "provider_credentials_refused" {
 		return err
 	}
 	return badAnswer(err, p.upstream.Name, "provider_key_missing",

@@ -110,7 +110,10 @@ func TestAProvidersFaultsNameItAndLeakNothing(t *testing.T) {
 		"a redirect without an end":         {redirectTo("/again"), 502, "provider_redirected"},
 		"a wait that lasts longer than due": {silent, 504, "provider_timeout"},
 	} {
-		for _, kind := range []string{typeOpenAI, typePollinations} {
+		for _, kind := range []string{typeOpenAI, typePollinations, typeA1111} {
+			if kind == typeA1111 && c.code == "provider_model_not_found" {
+				c.code = "provider_api_off"
+			}
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				u := serveUpstream(t, c.answer)
 				config := u.as(kind)

@@ -169,4 +169,4 @@ func (s *service) Link(ctx context.Context, image Image) (string, error) {
 }
 
 // Models lists what pictures can be made with, the default first.
-func (s *service) Models() []candidate { return s.router.models }
+func (s *service) Models() []candidate { return s.router.list() }

@@ -15,23 +15,39 @@ import (
 type catalog struct {
 	order       []provider // for requests that name no model, in the operator's order
 	all         []provider // everyone whose models may be named
+	aliases     []Alias
 	convertible func(from, to audio.Format) bool
 }
 
-// plan returns how to serve a request: one way when it names a model, otherwise
-// the best of each provider that can, in the operator's order. Errors are
-// Invalid with everything that is wrong, or Unavailable when the request is
-// fine but what it needs is missing on this server. Nobody is called.
+// plan returns how to serve a request: one way when it names a model, each model
+// of an alias that can, otherwise the best of each provider that can, in the
+// operator's order. Errors are Invalid with everything that is wrong, or
+// Unavailable when the request is fine but what it needs is missing on this
+// server. Nobody is called.
 func (c *catalog) plan(ctx context.Context, r Request) ([]utterance, error) {
 	r, wrong := r.checked()
-	if r.Model != "" {
+	var choices [][]model
+	switch named, is := c.alias(r.Model); {
+	case is:
+		choices = c.members(ctx, named)
+	case r.Model != "":
 		return c.planNamed(ctx, r, wrong)
+	default:
+		for _, p := range c.order {
+			choices = append(choices, p.models(ctx))
+		}
 	}
+	return c.planChoices(choices, r, wrong)
+}
+
+// planChoices returns of each choice the first model that can serve the
+// request. wrong is what no model can do.
+func (c *catalog) planChoices(choices [][]model, r Request, wrong []fault.Field) ([]utterance, error) {
 	var ways []utterance
 	var nearest []fault.Field // what keeps the model that comes nearest from it
 	var missing []model
-	for _, p := range c.order {
-		way, found, problems, absent := c.planProvider(ctx, p, r)
+	for _, models := range choices {
+		way, found, problems, absent := c.choose(models, r)
 		if found {
 			ways = append(ways, way)
 		}
@@ -50,9 +66,9 @@ func (c *catalog) plan(ctx context.Context, r Request) ([]utterance, error) {
 	}
 }
 
-// planProvider finds the provider's first model that can serve the request.
-func (c *catalog) planProvider(ctx context.Context, p provider, r Request) (way utterance, found bool, problems []fault.Field, missing []model) {
-	for _, m := range p.models(ctx) {
+// choose finds the first model that can serve the request.
+func (c *catalog) choose(models []model, r Request) (way utterance, found bool, problems []fault.Field, missing []model) {
+	for _, m := range models {
 		if m.missing != "" {
 			missing = append(missing, m)
 			continue
@@ -119,6 +135,9 @@ func (c *catalog) find(ctx context.Context, name string) (model, *fault.Field) {
 			}
 			ids = append(ids, m.id)
 		}
+	}
+	for _, a := range c.aliases {
+		ids = append(ids, a.Name)
 	}
 	if name == gttsName || name == gttsSlow {
 		return model{}, &fault.Field{Field: "model", Code: "model_not_enabled",

@@ -7,6 +7,7 @@ import (
 
 	"llmhist/platform/audio"
 	"llmhist/platform/fault"
+	"llmhist/platform/outbound"
 	"llmhist/platform/testkit"
 )
 
@@ -89,7 +90,21 @@ func TestConfigNamesItsMistakes(t *testing.T) {
 		"address with a key":   {with(func(u *Upstream) { u.BaseURL = "https://x/?key=SECRET" }), "without user, query"},
 		"address with a user":  {with(func(u *Upstream) { u.BaseURL = "https://u:SECRET@x/" }), "without user, query"},
 		"address of nothing":   {with(func(u *Upstream) { u.BaseURL = "" }), "base_url"},
-		"unknown type":         {with(func(u *Upstream) { u.Type = "grpc" }), "openai or kokoro"},
+		"unknown type":         {with(func(u *Upstream) { u.Type = "grpc" }), "openai, kokoro, piper"},
+		"header of two lines":  {with(func(u *Upstream) { u.Headers = outbound.Headers{"X-Key": "SECRET\n"} }), "speech.upstreams[server].headers"},
+		"price below nothing":  {with(func(u *Upstream) { u.Prices = []Price{{Characters: -1}} }), "speech.upstreams[server].prices"},
+		"price of no model":    {with(func(u *Upstream) { u.Prices = []Price{{Model: "x"}} }), `"x" is not among the models`},
+		"alias of nothing":     {Config{Aliases: []Alias{{Name: "best"}}}, "speech.aliases: each alias"},
+		"alias of no model":    {Config{Aliases: []Alias{{Name: "best", Models: []string{"server"}}}}, `names the model "server"`},
+		"alias that is taken":  {Config{Aliases: []Alias{{Name: "flite", Models: []string{"local/flite"}}}}, `the name "flite" is taken`},
+		"alias named twice":    {Config{Aliases: []Alias{{Name: "best", Models: []string{"flite"}}, {Name: "best", Models: []string{"flite"}}}}, `the name "best" is taken`},
+		"espeak by name":       {with(func(u *Upstream) { u.Type = "espeak" }), "name local in SPEECH_PROVIDERS"},
+		"piper with models":    {with(func(u *Upstream) { u.Type = typePiper }), "speech.upstreams[server].voices"},
+		"piper without voices": {with(func(u *Upstream) { u.Type, u.DefaultModel = typePiper, "" }), "speech.upstreams[server].voices must name"},
+		"google without a key": {with(func(u *Upstream) { u.Type, u.DefaultModel = typeGoogle, "" }), "speech.upstreams[server].api_key is not set"},
+		"gtts with a key":      {with(func(u *Upstream) { u.Type, u.DefaultModel, u.APIKey = typeGTTS, "", "SECRET" }), "the type google"},
+		"gtts with models":     {with(func(u *Upstream) { u.Type = typeGTTS }), "not for the type gtts"},
+		"gtts with limits":     {with(func(u *Upstream) { u.Type, u.DefaultModel, u.Limits.Retries = typeGTTS, "", 1 }), "set timeouts"},
 		"no model":             {with(func(u *Upstream) { u.DefaultModel = "" }), "default_model"},
 	}
 	for name, test := range tests {

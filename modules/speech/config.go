@@ -20,6 +20,7 @@ type Config struct {
 	Providers []string    `mapstructure:"providers"`
 	GTTS      GTTSConfig  `mapstructure:"gtts"`
 	Upstreams []Upstream  `mapstructure:"upstreams"`
+	Aliases   []Alias     `mapstructure:"aliases"`
 	Flite     FliteConfig `mapstructure:"flite"`
 }
 
@@ -64,8 +65,8 @@ func (b *builder) catalog(convert *transcoder) (*catalog, error) {
 		add(google, err)
 	}
 	for _, upstream := range b.config.Upstreams {
-		remote, err := newOpenAI(upstream)
-		add(remote, err)
+		server, err := upstream.provider(b.now)
+		add(server, err)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ func (s *service) speak(ctx context.Context, c *Conversion, way utterance) ([]by
 		c.StatusCode = statusOf(err)
 		return nil, err
 	}
-	c.StatusCode = made.status
+	c.StatusCode, c.CostUSD = made.status, way.cost
 	return made.sound, c.measure(made.sound)
 }
 
@@ -111,10 +111,11 @@ func (s *service) complete(ctx context.Context, c Conversion, sound []byte) (Con
 	defer cancel()
 	c.Status = StatusCompleted
 	c.UpdatedAt = s.now().UTC().Truncate(time.Millisecond)
-	usage.Update(ctx, func(f *usage.Figures) { f.OutputBytes, f.CostUSD = c.Size, c.CostUSD })
+	usage.Update(ctx, func(f *usage.Figures) { f.OutputBytes = c.Size })
 	if err := s.store(storing, c, sound); err != nil {
 		return Conversion{}, s.giveUp(ctx, c, err)
 	}
+	usage.Update(ctx, func(f *usage.Figures) { f.CostUSD = c.CostUSD })
 	// From here on the history is complete. If the row does not follow,
 	// Reconcile brings it after.
 	err := s.repository.Finish(storing, c)
@@ -177,7 +178,7 @@ func (s *service) giveUp(ctx context.Context, c Conversion, cause error) error {
 // settle stores an outcome without speech: no sound, the input if it is missing,
 // a record, an index line, the row. It may be repeated.
 func (s *service) settle(ctx context.Context, c Conversion) error {
-	c.Duration, c.Size = 0, 0
+	c.Duration, c.Size, c.CostUSD = 0, 0, 0
 	if err := s.deleteMedia(ctx, c.ID); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"llmhist/platform/history"
 	"llmhist/platform/outbound"
 	"llmhist/platform/probe"
+	"llmhist/platform/uid"
 	"llmhist/platform/web"
 )
 
@@ -33,7 +34,7 @@ type Deps struct {
 	DB     *database.DB
 	Bucket blob.Bucket // of speech alone
 	Logger *slog.Logger
-	Now    func() time.Time
+	Now    func() time.Time          // nil = the system's clock
 	NewID  func(at time.Time) string // a UUIDv7 of that moment
 
 	Instance string // names this server in the conversions it works on
@@ -58,8 +59,12 @@ type ProviderStatus struct {
 }
 
 // New returns the module. An error says what is wrong with the configuration.
-// Nothing is loaded or called yet.
+// Nothing is loaded or called yet, except that with aliases a program may be
+// asked for its voices, as Describe does.
 func New(config Config, deps Deps) (*Module, error) {
+	if deps.Now == nil {
+		deps.Now = uid.Now
+	}
 	runner := newPrograms()
 	convert := &transcoder{lame: findProgram("lame"), ffmpeg: findProgram("ffmpeg"), programs: runner}
 	build := builder{config: config, now: deps.Now, programs: runner}
@@ -67,7 +72,11 @@ func New(config Config, deps Deps) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newModule(providers, convert, deps), nil
+	module := newModule(providers, convert, deps)
+	if err := providers.addAliases(context.Background(), config.Aliases); err != nil {
+		return nil, errors.Join(err, module.Close(context.Background()))
+	}
+	return module, nil
 }
 
 func newModule(providers *catalog, convert *transcoder, deps Deps) *Module {

@@ -33,6 +33,7 @@ type utterance struct {
 	speed    float64 // within the model's range
 	format   audio.Format
 	native   audio.Format // what the provider is to make; converted when it differs from format
+	cost     float64      // in US dollars, when it is spoken
 }
 
 // recording is what a provider made.
@@ -60,13 +61,17 @@ type model struct {
 	missing  string // why it cannot be used now and what to do; "" when it can
 	note     string
 
-	formats   []audio.Format // what it makes, its own first
-	voices    []voice
-	anyVoice  bool    // voices are not known here: the provider checks them
-	longest   int     // characters of text
-	slowest   float64 // range of speed
-	fastest   float64
-	languages []string // to name in errors; nil = any
+	formats  []audio.Format // what it makes, its own first
+	voices   []voice
+	anyVoice bool // voices are not known here: the provider checks them
+	// languageOf tells the language of a voice that is not known here, "" where
+	// it cannot; nil = it never can.
+	languageOf func(voice string) string
+	longest    int     // characters of text
+	price      float64 // US dollars for a million characters; 0 = not known
+	slowest    float64 // range of speed
+	fastest    float64
+	languages  []string // to name in errors; nil = any
 	// match returns how the model calls a language and which voice speaks it
 	// unless one is named. false: it cannot speak it.
 	match func(language string) (spoken, defaultVoice string, ok bool)
@@ -81,7 +86,11 @@ func (m model) known(name string) bool { return m.id == name || slices.Contains(
 // several share it.
 func (m model) findVoice(id, language string) (voice, bool) {
 	if m.anyVoice {
-		return voice{id: id}, true
+		unknown := voice{id: id}
+		if m.languageOf != nil {
+			unknown.language = m.languageOf(id)
+		}
+		return unknown, true
 	}
 	var found voice
 	exists := false
@@ -100,7 +109,7 @@ func (m model) findVoice(id, language string) (voice, bool) {
 // plan turns a request into an utterance of this model, or says what the model
 // cannot do. convertible tells which other formats can be made of its own.
 func (m model) plan(r Request, convertible func(from, to audio.Format) bool) (utterance, []fault.Field) {
-	u := utterance{provider: m.provider, model: m.id, text: r.Text, speed: r.Speed}
+	u := utterance{provider: m.provider, model: m.id, text: r.Text, speed: r.Speed, cost: m.cost(r.Text)}
 	var wrong []fault.Field
 	wrong = append(wrong, m.planVoice(r, &u)...)
 	wrong = append(wrong, m.planFormat(r, &u, convertible)...)

@@ -46,13 +46,17 @@ type GTTSConfig struct {
 	APIURL string `mapstructure:"api_url"`
 }
 
+// upstream returns the built-in provider as one that is configured by name.
+func (c GTTSConfig) upstream() Upstream {
+	return Upstream{Name: gttsName, Type: typeGTTS, BaseURL: c.APIURL}
+}
+
 // gtts speaks through the endpoint behind the listen button of Google
 // Translate, the way the gTTS package does. There is no contract and no quota
 // promise, and the text goes to Google; so it is used only when the operator
 // lists it.
 type gtts struct {
-	base   *url.URL
-	client *outbound.Client
+	remote
 	pace   *pace
 	places chan struct{}
 	now    func() time.Time
@@ -62,34 +66,52 @@ type gtts struct {
 }
 
 func newGTTS(config GTTSConfig, now func() time.Time) (*gtts, error) {
-	address := config.APIURL
-	if address == "" {
-		address = gttsDefaultURL
+	return newNamedGTTS(config.upstream(), now)
+}
+
+// newNamedGTTS makes the voice of an upstream, with a pace and blocks of its own.
+func newNamedGTTS(upstream Upstream, now func() time.Time) (*gtts, error) {
+	if upstream.BaseURL == "" {
+		upstream.BaseURL = gttsDefaultURL
 	}
-	base, err := parseBase(address)
-	if err != nil {
-		return nil, fmt.Errorf("GTTS_API_URL %w", err)
+	switch {
+	case upstream.DefaultModel != "" || len(upstream.Models) > 0 || len(upstream.Voices) > 0:
+		return nil, fmt.Errorf("%s, models and voices are not for the type gtts, which has its own", upstream.key("default_model"))
+	case upstream.APIKey != "":
+		return nil, fmt.Errorf("%s is not for the type gtts, which takes none; Google Cloud's voices are the type google", upstream.key("api_key"))
+	case upstream.Limits != outbound.Limits{}:
+		return nil, fmt.Errorf("%s are not for the type gtts, which keeps its own pace; set timeouts", upstream.key("limits"))
+	}
+	if upstream.MaxCharacters <= 0 {
+		upstream.MaxCharacters = MaxCharacters
 	}
 	limits := outbound.Limits{
 		FirstByte: 20 * time.Second, Idle: 20 * time.Second, Total: 30 * time.Second, MaxBytes: gttsReplyLimit,
 		Policy: outbound.Policy{Retries: -1}, // each call has its turn, and to ask again prolongs a block
 	}
-	return &gtts{
-		base: base, client: outbound.New(gttsName, limits), pace: newPace(gttsGap, now),
-		places: make(chan struct{}, gttsMostWaiting), now: now,
-	}, nil
+	common, err := newRemote(upstream, limits, gttsName, gttsSlow)
+	return &gtts{remote: common, pace: newPace(gttsGap, now), places: make(chan struct{}, gttsMostWaiting), now: now}, err
 }
 
-func (g *gtts) name() string { return gttsName }
+// id returns how requests call one of the two models.
+func (g *gtts) id(model string) string {
+	if g.name() == gttsName {
+		return model
+	}
+	return g.name() + "/" + model
+}
 
 func (g *gtts) models(context.Context) []model {
 	normal := model{
-		id: gttsName, provider: g, remote: true, formats: []audio.Format{audio.MP3}, voices: g.accents(),
-		longest: MaxCharacters, slowest: 1, fastest: 1, languages: gttsLanguages, match: g.match, check: checkPieces,
+		id: g.id(gttsName), provider: g, price: g.upstream.price(gttsName), remote: true, formats: []audio.Format{audio.MP3}, voices: g.accents(),
+		longest: g.upstream.MaxCharacters, slowest: 1, fastest: 1, languages: gttsLanguages, match: g.match, check: checkPieces,
 		note: "Sends the text to Google through an unofficial address that may stop working at any time.",
 	}
 	slow := normal
-	slow.id = gttsSlow
+	slow.id, slow.price = g.id(gttsSlow), g.upstream.price(gttsSlow)
+	if g.name() != gttsName {
+		normal.aliases = []string{g.name()}
+	}
 	return []model{normal, slow}
 }
 
@@ -125,9 +147,9 @@ func (g *gtts) speak(ctx context.Context, u utterance) (recording, error) {
 	case g.places <- struct{}{}:
 		defer func() { <-g.places }()
 	default:
-		busy := fault.New(fault.Unavailable, "provider_busy", `The provider "gtts" has enough to say already. Try again shortly.`)
+		busy := g.fault(nil, fault.Unavailable, "provider_busy", "has enough to say already. Try again shortly.")
 		busy.RetryAfter = 10 * time.Second
-		return recording{}, busy.With("provider", gttsName)
+		return recording{}, busy
 	}
 	pieces := gttsPieces(u.text)
 	parts := make([][]byte, 0, len(pieces))
@@ -143,7 +165,7 @@ func (g *gtts) speak(ctx context.Context, u utterance) (recording, error) {
 	}
 	joined, err := audio.JoinMP3(parts...)
 	if err != nil {
-		return recording{}, wrongMedia(gttsName, err)
+		return recording{}, wrongMedia(g.name(), err)
 	}
 	return recording{sound: joined, status: http.StatusOK}, nil
 }
@@ -171,18 +193,16 @@ func (g *gtts) speakPiece(ctx context.Context, piece string, u utterance) ([]byt
 	case errors.Is(err, errGTTSPage):
 		return nil, g.block(err, 0)
 	case errors.Is(err, errGTTSRefused):
-		return nil, fault.Wrap(err, fault.Invalid, "provider_refused_input",
-			`The provider "gtts" refused this text in this language. Change one of them.`).With("provider", gttsName)
+		return nil, g.fault(err, fault.Invalid, "provider_refused_input", "refused this text in this language. Change one of them.")
 	case err != nil:
-		return nil, fault.Wrap(err, fault.BadUpstream, "provider_answer_unreadable",
-			`The provider "gtts" answered in a way that is not understood; its protocol may have changed.`).With("provider", gttsName)
+		return nil, g.fault(err, fault.BadUpstream, "provider_answer_unreadable", "answered in a way that is not understood; its protocol may have changed.")
 	}
 	return sound, nil
 }
 
 func (g *gtts) request(ctx context.Context, piece string, u utterance) (*http.Request, error) {
 	var speed any
-	if u.model == gttsSlow {
+	if u.model == g.id(gttsSlow) {
 		speed = true
 	}
 	inner, err := json.Marshal([]any{piece, u.language, speed, "null"})
@@ -201,6 +221,9 @@ func (g *gtts) request(ctx context.Context, piece string, u utterance) (*http.Re
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset=utf-8")
 	request.Header.Set("Referer", "http://translate.google.com/")
 	request.Header.Set("User-Agent", gttsAgent)
+	if request.URL.Host == g.base.Host { // an accent is another host, which the headers are not for
+		g.upstream.authorize(request.Header)
+	}
 	return request, nil
 }
 
@@ -243,21 +266,11 @@ func (g *gtts) blockFault(cause error) error {
 	if left <= 0 {
 		return nil
 	}
-	f := fault.Wrap(cause, fault.Unavailable, "provider_blocked",
-		`The provider "gtts" has blocked this server for a while. Use another model, or wait.`)
+	f := g.fault(cause, fault.Unavailable, "provider_blocked", "has blocked this server for a while. Use another model, or wait.")
 	f.RetryAfter = left
-	return f.With("provider", gttsName)
+	return f
 }
 
-func (g *gtts) upstreamStatus() outbound.Status { return g.client.Status() }
-
-func (g *gtts) close(context.Context) error {
-	g.client.Close()
-	return nil
-}
-
-// wrongMedia is the fault of a provider whose answer is not the sound asked for.
-func wrongMedia(provider string, cause error) error {
-	return fault.Wrap(cause, fault.BadUpstream, "provider_wrong_media",
-		fmt.Sprintf("The provider %q sent something else than the audio asked for.", provider)).With("provider", provider)
+func (g *gtts) fault(cause error, kind fault.Kind, code, what string) *fault.Error {
+	return fault.Wrap(cause, kind, code, fmt.Sprintf("The provider %q %s", g.name(), what)).With("provider", g.name())
 }

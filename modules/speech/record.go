@@ -13,7 +13,7 @@ type metadata struct {
 	Provider   string  `json:"provider" doc:"Who made the sound."`
 	LatencyMS  int64   `json:"latency_ms" doc:"How long the provider took."`
 	StatusCode int     `json:"status_code" doc:"The provider's HTTP status, 200 for a local one that succeeded; 0 while processing."`
-	CostUSD    float64 `json:"cost_usd"`
+	CostUSD    float64 `json:"cost_usd" doc:"At the operator's price; 0 where there is none."`
 	RecordKey  string  `json:"record_key" doc:"Where the full record is stored."`
 	InputKey   string  `json:"input_key" doc:"Where the parameters are stored."`
 }

@@ -155,6 +155,9 @@ func (s *service) Models(ctx context.Context) []model {
 	for _, p := range s.catalog.all {
 		list = append(list, p.models(ctx)...)
 	}
+	for _, a := range s.catalog.aliases {
+		list = append(list, s.catalog.listed(ctx, a))
+	}
 	return list
 }
 

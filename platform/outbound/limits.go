@@ -13,6 +13,29 @@ type Limits struct {
 	Policy `mapstructure:",squash"`
 }
 
+// Timeouts are the times of Limits where an operator sets them apart. A zero
+// field sets nothing.
+type Timeouts struct {
+	Connect   time.Duration `mapstructure:"connect"`
+	FirstByte time.Duration `mapstructure:"first_byte"`
+	Idle      time.Duration `mapstructure:"idle"`
+	Total     time.Duration `mapstructure:"total"`
+}
+
+// With returns the limits with the times that are set in t.
+func (l Limits) With(t Timeouts) Limits {
+	set := func(d *time.Duration, wanted time.Duration) {
+		if wanted > 0 {
+			*d = wanted
+		}
+	}
+	set(&l.Connect, t.Connect)
+	set(&l.FirstByte, t.FirstByte)
+	set(&l.Idle, t.Idle)
+	set(&l.Total, t.Total)
+	return l
+}
+
 // Policy says how often a provider is asked for one answer, and by how many
 // calls at once. A zero field means its default, a negative one none.
 type Policy struct {

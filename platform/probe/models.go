@@ -31,8 +31,8 @@ func (m Models) Find(id string) (Model, bool) {
 
 var errNoList = errors.New("no list of models")
 
-// parseModels reads the usual shapes: an object with the list in "data" or
-// "models", or the list alone.
+// parseModels reads the usual shapes: an object with the list in "data",
+// "models" or, of services that have voices instead, "voices", or the list alone.
 func parseModels(data []byte) (Models, error) {
 	var list []listed
 	if json.Unmarshal(data, &list) == nil && list != nil {
@@ -41,6 +41,7 @@ func parseModels(data []byte) (Models, error) {
 	var outer struct {
 		Data   []listed `json:"data"`
 		Models []listed `json:"models"`
+		Voices []listed `json:"voices"`
 	}
 	if err := json.Unmarshal(data, &outer); err != nil {
 		return nil, errNoList
@@ -50,6 +51,9 @@ func parseModels(data []byte) (Models, error) {
 	}
 	if outer.Models != nil {
 		return modelsOf(outer.Models), nil
+	}
+	if outer.Voices != nil {
+		return modelsOf(outer.Voices), nil
 	}
 	return nil, errNoList
 }

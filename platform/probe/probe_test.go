@@ -34,6 +34,7 @@ func TestModelsAreReadInEveryUsualShape(t *testing.T) {
 		`{"object":"list","data":[{"id":"a","shutdown_date":"2027-01-06"},{"id":"b","shutdown_date":null}]}`: {{ID: "a", Ends: ends}, {ID: "b"}},
 		`{"object":"list","data":[]}`:                {},
 		`{"models":[{"name":"m:latest"}]}`:           {{ID: "m:latest"}},
+		`{"voices":[{"name":"en-US-Neural2-C"}]}`:    {{ID: "en-US-Neural2-C"}},
 		`["flux","turbo"]`:                           {{ID: "flux"}, {ID: "turbo"}},
 		`[{"name":"o/flux","aliases":["flux"]}]`:     {{ID: "o/flux", Aliases: []string{"flux"}}},
 		`[{"id":"openai/gpt-4o","shutdown_date":5}]`: {{ID: "openai/gpt-4o"}},
