@@ -114,11 +114,31 @@ func (r *gormRepository) ListRollups(ctx context.Context, scope Scope, group Gro
 		}
 		return p.sums(columns, append([]string{"1"}, groups...)...)
 	})
-	rows := make([]sumRow, 0, 64)
-	if err := r.db.Read(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
+	rows, err := r.readSums(ctx, group, query, args)
+	if err != nil {
 		return nil, database.Fault(err)
 	}
 	return mergeRows(rows, group.Step), nil
+}
+
+// readSums reads rows of a start, the columns of the group and the figures. A year
+// by days and models has thousands: GORM would look for the fields of each anew.
+func (r *gormRepository) readSums(ctx context.Context, group Group, query string, args []any) ([]sumRow, error) {
+	found, err := r.db.Read(ctx).Raw(query, args...).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = found.Close() }()
+	list := make([]sumRow, 0, 64)
+	var row sumRow
+	into := row.columns(group)
+	for found.Next() {
+		if err := found.Scan(into...); err != nil {
+			return nil, err
+		}
+		list = append(list, row)
+	}
+	return list, found.Err()
 }
 
 // mergeRows adds up the rows of each group and sorts the groups here, because
@@ -272,7 +292,22 @@ func groupColumns(group Group) []string {
 type sumRow struct {
 	Start                    int64
 	Service, Provider, Model string
-	Figures                  `gorm:"embedded"`
+	Figures
+}
+
+// columns returns where the columns of a query by this group go, in their order.
+func (r *sumRow) columns(group Group) []any {
+	list := []any{&r.Start}
+	if group.Service {
+		list = append(list, &r.Service)
+	}
+	if group.Model {
+		list = append(list, &r.Provider, &r.Model)
+	}
+	for _, field := range figureFields {
+		list = append(list, field.of(&r.Figures))
+	}
+	return list
 }
 
 func (r sumRow) rollup(step Step) Rollup {
