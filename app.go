@@ -186,7 +186,8 @@ func (a *App) openFrontDoor(context.Context) error {
 	a.operations.Mount(router)
 	mountPages(router)
 	a.handler, a.router = e, router
-	return a.operations.Publish(router, about(a.PublicURL()))
+	a.operations.Publish(router, about(a.PublicURL()))
+	return nil
 }
 
 // Serve finishes what an earlier process left undone, answers requests until
