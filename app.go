@@ -191,7 +191,7 @@ func (a *App) openFrontDoor(context.Context) error {
 }
 
 // Serve finishes what an earlier process left undone, answers requests until
-// ctx ends, and drains.
+// ctx ends, and drains. It calls ready beside the first requests.
 func (a *App) Serve(ctx context.Context, ready func()) error {
 	if err := a.reconcile(ctx); err != nil {
 		return err
@@ -203,7 +203,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	var background sync.WaitGroup
 	defer func() { end(); background.Wait() }() // also when serving ends by itself
 	a.operations.SetReady()
-	ready()
+	background.Go(ready) // which may ask programs and stores what to tell
 	background.Go(func() { a.jobs.Run(ctx) })
 	stop := context.AfterFunc(ctx, func() {
 		a.operations.SetDraining()

@@ -21,6 +21,7 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
 	"llmhist/platform/logging"
+	"llmhist/platform/memlimit"
 )
 
 func serveCommand(load loader) *cobra.Command {
@@ -38,6 +39,9 @@ func serveCommand(load loader) *cobra.Command {
 				return err
 			}
 			log.SetOutput(io.Discard) // net/http prints bytes of servers there that are not for a log
+			if limit := memlimit.Follow(); limit > 0 {
+				logger.Info("memory is limited by the control group: GOMEMLIMIT is nine tenths of that", "bytes", limit)
+			}
 			app, err := Open(cmd.Context(), cfg, logger)
 			if err != nil {
 				return err

@@ -107,6 +107,9 @@ require (
 	modernc.org/sqlite v1.62.0 // indirect
 )
 
+// See third_party/inflection/inflection.go.
+replace github.com/jinzhu/inflection => ./third_party/inflection
+
 // From 1.30.2 on GORM finds hooks by names that the linker cannot see, for which it
 // keeps every exported method in the binary: 14 MB of 51. See size_test.go.
 replace gorm.io/gorm => gorm.io/gorm v1.30.1

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 
 	"llmhist/platform/logging"
 	"llmhist/platform/outbound"
@@ -58,7 +59,7 @@ const (
 	typePollinations = "pollinations"
 )
 
-var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
+var upstreamName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`) })
 
 // providers builds the configured providers in order, or says everything that
 // is wrong with the configuration.
@@ -112,7 +113,7 @@ func (u Upstream) checked() (Upstream, error) {
 	complain := func(format string, args ...any) {
 		faults = append(faults, fmt.Errorf("image upstream %q: %s", u.Name, fmt.Sprintf(format, args...)))
 	}
-	if !upstreamName.MatchString(u.Name) {
+	if !upstreamName().MatchString(u.Name) {
 		complain("the name must be 1 to 40 lower-case letters, digits, '.', '_' or '-'")
 	}
 	switch u.Type {

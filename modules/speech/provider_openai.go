@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 
 	"llmhist/platform/audio"
 	"llmhist/platform/fault"
@@ -58,10 +59,10 @@ type openAI struct {
 	client   *outbound.Client
 }
 
-var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+var upstreamName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`) })
 
 func newOpenAI(upstream Upstream) (*openAI, error) {
-	if !upstreamName.MatchString(upstream.Name) || upstream.Name == localName || upstream.Name == gttsName {
+	if !upstreamName().MatchString(upstream.Name) || upstream.Name == localName || upstream.Name == gttsName {
 		return nil, fmt.Errorf("speech upstream %q: the name must be 1 to 32 lower-case letters, digits, - or _, and neither local nor gtts", upstream.Name)
 	}
 	base, err := parseBase(upstream.BaseURL)
