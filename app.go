@@ -204,7 +204,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	defer func() { end(); background.Wait() }() // also when serving ends by itself
 	a.operations.SetReady()
 	background.Go(ready) // which may ask programs and stores what to tell
-	background.Go(func() { a.jobs.Run(ctx) })
+	background.Go(func() { a.doJobs(ctx) })
 	stop := context.AfterFunc(ctx, func() {
 		a.operations.SetDraining()
 		a.logger.Info("stopping: open requests may finish", "at_most", web.DrainTime.String())
