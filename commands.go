@@ -50,7 +50,7 @@ func serveCommand(load loader) *cobra.Command {
 			}
 			err = app.Serve(cmd.Context(), func() {
 				app.announce(cmd.Context(), cmd.OutOrStdout())
-				started()
+				started(cmd.Context())
 			})
 			return errors.Join(err, app.Close(cmd.Context()))
 		},
@@ -59,15 +59,20 @@ func serveCommand(load loader) *cobra.Command {
 
 // startLeanly lets the garbage collector wait while the server starts, which
 // leaves a few megabytes, unless GOGC says otherwise. The returned func ends that
-// and gives the system back what only the start needed.
-func startLeanly() (started func()) {
-	if os.Getenv("GOGC") != "" {
-		return debug.FreeOSMemory
+// when the jobs have begun too, and gives the system back what only the start
+// needed.
+func startLeanly() (started func(ctx context.Context)) {
+	settle := debug.FreeOSMemory
+	if os.Getenv("GOGC") == "" {
+		usual := debug.SetGCPercent(400) // of 4 MiB at least
+		settle = func() { debug.SetGCPercent(usual); debug.FreeOSMemory() }
 	}
-	usual := debug.SetGCPercent(400) // of 4 MiB at least
-	return func() {
-		debug.SetGCPercent(usual)
-		debug.FreeOSMemory()
+	return func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(2 * jobsAfter):
+			settle()
+		}
 	}
 }
 
