@@ -10,6 +10,7 @@ FROM golang:1.26-bookworm AS build
 ARG VERSION=dev
 WORKDIR /src
 COPY go.mod go.sum ./
+COPY tools/inflection tools/inflection
 RUN go mod download
 COPY . .
 COPY --from=assets /src/web/dist web/dist

@@ -189,11 +189,12 @@ func (a *App) openFrontDoor(context.Context) error {
 	a.operations.Mount(router)
 	mountPages(router)
 	a.handler, a.router = e, router
-	return a.operations.Publish(router, about(a.PublicURL()))
+	a.operations.Publish(router, about(a.PublicURL()))
+	return nil
 }
 
 // Serve finishes what an earlier process left undone, answers requests until
-// ctx ends, and drains.
+// ctx ends, and drains. It calls ready beside the first requests.
 func (a *App) Serve(ctx context.Context, ready func()) error {
 	if err := a.reconcile(ctx); err != nil {
 		return err
@@ -205,8 +206,8 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	var background sync.WaitGroup
 	defer func() { end(); background.Wait() }() // also when serving ends by itself
 	a.operations.SetReady()
-	ready()
-	background.Go(func() { a.jobs.Run(ctx) })
+	background.Go(ready) // which may ask programs and stores what to tell
+	background.Go(func() { a.doJobs(ctx) })
 	background.Go(func() { memory.RestWhenIdle(ctx) })
 	stop := context.AfterFunc(ctx, func() {
 		a.operations.SetDraining()

@@ -89,6 +89,11 @@ var importRules = []importRule{
 		forbidden: imports("llmhist/transfer"),
 		reason:    "transfer knows the archives of the modules, and no module knows transfer",
 	},
+	{
+		files:     allBut(under("bench/"), under("tools/")),
+		forbidden: func(_, imported string) bool { return imported == "text/template" || imported == "html/template" },
+		reason:    "the linker would keep every exported method for it, see size_test.go",
+	},
 }
 
 func TestImportRules(t *testing.T) {
@@ -157,6 +162,7 @@ func TestImportRulesBite(t *testing.T) {
 		{"modules/chat/service.go", "github.com/labstack/echo/v4"},
 		{"transfer/copy.go", "llmhist/config"},
 		{"modules/chat/archive.go", "llmhist/transfer"},
+		{"platform/operations/docs_page.go", "html/template"},
 	} {
 		rule := importRules[i]
 		if !rule.files(offence.file) || !rule.forbidden(offence.file, offence.imported) {

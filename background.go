@@ -42,6 +42,18 @@ func (a *App) firstAdmin(ctx context.Context) error {
 	return nil
 }
 
+// jobsAfter is when the jobs of a server begin: what a start owes is done by then,
+// and the first requests have the processors and the database for themselves.
+const jobsAfter = time.Second
+
+func (a *App) doJobs(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(jobsAfter):
+		a.jobs.Run(ctx)
+	}
+}
+
 // background is the work that goes on beside the requests, once over all servers
 // of a database. What runs every minute costs a look at an empty index.
 func (a *App) background() []jobs.Job {

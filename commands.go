@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"llmhist/platform/database"
 	"llmhist/platform/datadir"
 	"llmhist/platform/logging"
+	"llmhist/platform/memory"
 )
 
 func serveCommand(load loader) *cobra.Command {
@@ -29,6 +31,7 @@ func serveCommand(load loader) *cobra.Command {
 		Short: "Serve the API and the web page (the default command)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			started := startLeanly()
 			cfg, err := load(cmd)
 			if err != nil {
 				return err
@@ -38,13 +41,38 @@ func serveCommand(load loader) *cobra.Command {
 				return err
 			}
 			log.SetOutput(io.Discard) // net/http prints bytes of servers there that are not for a log
+			if limit := memory.FollowGroup(); limit > 0 {
+				logger.Info("memory is limited by the control group: GOMEMLIMIT is nine tenths of that", "bytes", limit)
+			}
 			app, err := Open(cmd.Context(), cfg, logger)
 			if err != nil {
 				return err
 			}
-			err = app.Serve(cmd.Context(), func() { app.announce(cmd.Context(), cmd.OutOrStdout()) })
+			err = app.Serve(cmd.Context(), func() {
+				app.announce(cmd.Context(), cmd.OutOrStdout())
+				started(cmd.Context())
+			})
 			return errors.Join(err, app.Close(cmd.Context()))
 		},
+	}
+}
+
+// startLeanly lets the garbage collector wait while the server starts, which
+// leaves a few megabytes, unless GOGC says otherwise. The returned func ends that
+// when the jobs have begun too, and gives the system back what only the start
+// needed.
+func startLeanly() (started func(ctx context.Context)) {
+	settle := debug.FreeOSMemory
+	if os.Getenv("GOGC") == "" {
+		usual := debug.SetGCPercent(400) // of 4 MiB at least
+		settle = func() { debug.SetGCPercent(usual); debug.FreeOSMemory() }
+	}
+	return func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(2 * jobsAfter):
+			settle()
+		}
 	}
 }
 

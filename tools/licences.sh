@@ -29,7 +29,7 @@ detect() {
   esac
 }
 
-modules=$(CGO_ENABLED=0 go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' . | sort -u)
+modules=$(CGO_ENABLED=0 go list -deps -f '{{with .Module}}{{if not (or .Main (and .Replace (not .Replace.Version)))}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' . | sort -u)
 [ -n "$modules" ] || { echo "licences: no modules found" >&2; exit 1; }
 
 bad=0

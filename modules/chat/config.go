@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"llmhist/platform/logging"
@@ -123,7 +124,7 @@ const (
 // baseURLs are where the services of a type live unless configured otherwise.
 var baseURLs = map[string]string{"ollama": "http://127.0.0.1:11434/v1", "pollinations": "https://gen.pollinations.ai/v1"}
 
-var providerName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
+var providerName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`) })
 
 // providers builds the configured providers in order. An error names the key
 // that has to change.
@@ -131,7 +132,7 @@ func (c Config) providers(docs fs.FS) ([]Provider, error) {
 	upstreams := map[string]Upstream{openAIName: c.OpenAI.upstream(), gitHubName: c.GitHub.upstream()}
 	known := []string{localName, openAIName, gitHubName}
 	for _, u := range c.Upstreams {
-		if !providerName.MatchString(u.Name) {
+		if !providerName().MatchString(u.Name) {
 			return nil, fmt.Errorf("chat.upstreams: the name %q must be 1 to 40 of a-z, 0-9, '.', '_' and '-'", u.Name)
 		}
 		if slices.Contains(known, u.Name) {

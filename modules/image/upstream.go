@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"llmhist/platform/logging"
 	"llmhist/platform/outbound"
@@ -40,7 +41,7 @@ const (
 	typeA1111        = "a1111"
 )
 
-var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`)
+var upstreamName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,39}$`) })
 
 // checked fills in what may be left out and checks the rest.
 func (u Upstream) checked() (Upstream, error) {
@@ -48,7 +49,7 @@ func (u Upstream) checked() (Upstream, error) {
 	complain := func(format string, args ...any) {
 		faults = append(faults, fmt.Errorf("image upstream %q: %s", u.Name, fmt.Sprintf(format, args...)))
 	}
-	if !upstreamName.MatchString(u.Name) {
+	if !upstreamName().MatchString(u.Name) {
 		complain("the name must be 1 to 40 lower-case letters, digits, '.', '_' or '-'")
 	}
 	switch u.Type {

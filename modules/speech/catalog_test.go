@@ -178,7 +178,7 @@ func TestGTTSLanguage(t *testing.T) {
 		t.Errorf("%d languages", len(gttsLanguages))
 	}
 	for _, accent := range gttsAccents {
-		if !topLevelDomain.MatchString(accent.id) {
+		if !topLevelDomain().MatchString(accent.id) {
 			t.Errorf("%s cannot be part of a host", accent.id)
 		}
 	}

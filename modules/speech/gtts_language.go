@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // gttsLanguages are the codes that the service knows. Their case matters to it.
@@ -69,4 +70,4 @@ func gttsAccent(tag string) string {
 }
 
 // topLevelDomain is the shape of what may become part of a host name.
-var topLevelDomain = regexp.MustCompile(`^[a-z]{2,3}(\.[a-z]{2})?$`)
+var topLevelDomain = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z]{2,3}(\.[a-z]{2})?$`) })

@@ -3,6 +3,7 @@ package speech
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // DefaultLanguage is spoken when a request names neither language nor voice.
@@ -10,7 +11,7 @@ const DefaultLanguage = "en"
 
 // languageTag is the shape of the BCP 47 tags in use here: a language of two or
 // three letters and up to three subtags.
-var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}$`)
+var languageTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}$`) })
 
 // canonicalTag writes a tag with the case that RFC 5646 section 2.1.1
 // recommends: zh-Hant-TW.

@@ -131,8 +131,8 @@ type espeakOther struct {
 }
 
 var (
-	espeakID    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*$`)
-	espeakGroup = regexp.MustCompile(`\(([A-Za-z0-9-]+) (\d{1,4})\)`)
+	espeakID    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*$`) })
+	espeakGroup = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\(([A-Za-z0-9-]+) (\d{1,4})\)`) })
 )
 
 // parseEspeakVoices reads the table that --voices prints. What does not look
@@ -142,7 +142,7 @@ func parseEspeakVoices(table string) []espeakVoice {
 	seen := map[string]bool{}
 	for line := range strings.Lines(table) {
 		columns := strings.Fields(line)
-		if len(columns) < 5 || !espeakID.MatchString(columns[1]) || seen[columns[1]] {
+		if len(columns) < 5 || !espeakID().MatchString(columns[1]) || seen[columns[1]] {
 			continue
 		}
 		if _, err := strconv.Atoi(columns[0]); err != nil {
@@ -155,7 +155,7 @@ func parseEspeakVoices(table string) []espeakVoice {
 		case strings.HasSuffix(columns[2], "F"):
 			v.gender = "female"
 		}
-		for _, group := range espeakGroup.FindAllStringSubmatch(line, -1) {
+		for _, group := range espeakGroup().FindAllStringSubmatch(line, -1) {
 			priority, _ := strconv.Atoi(group[2]) // four digits at most
 			v.others = append(v.others, espeakOther{language: strings.ToLower(group[1]), priority: priority})
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync"
 
 	"llmhist/platform/audio"
 	"llmhist/platform/fault"
@@ -126,12 +127,12 @@ var errNoAudio = errors.New("the answer is not the expected JSON")
 
 var googleEncodings = map[audio.Format]string{audio.MP3: "MP3", audio.WAV: "LINEAR16"}
 
-var googleVoice = regexp.MustCompile(`^([a-z]{2,3}-[A-Z]{2})-`)
+var googleVoice = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z]{2,3}-[A-Z]{2})-`) })
 
 // googleLanguage returns the language of a voice, with which its name begins:
 // en-US of en-US-Neural2-C. "" = the name does not say.
 func googleLanguage(voice string) string {
-	if parts := googleVoice.FindStringSubmatch(voice); parts != nil {
+	if parts := googleVoice().FindStringSubmatch(voice); parts != nil {
 		return parts[1]
 	}
 	return ""

@@ -230,7 +230,7 @@ func (g *gtts) request(ctx context.Context, piece string, u utterance) (*http.Re
 // address returns where to call for an accent.
 func (g *gtts) address(accent string) string {
 	target := *g.base
-	if topLevelDomain.MatchString(accent) && len(g.accents()) > 0 {
+	if topLevelDomain().MatchString(accent) && len(g.accents()) > 0 {
 		target.Host = gttsHost + accent
 	}
 	return target.JoinPath(gttsPath).String()

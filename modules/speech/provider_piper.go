@@ -127,7 +127,7 @@ func isNotFound(err error) bool {
 func piperLanguage(voice string) string {
 	first, _, _ := strings.Cut(voice, "-")
 	tag := strings.ReplaceAll(first, "_", "-")
-	if !languageTag.MatchString(tag) {
+	if !languageTag().MatchString(tag) {
 		return ""
 	}
 	return canonicalTag(tag)

@@ -45,7 +45,7 @@ func (r Request) checked() (Request, []fault.Field) {
 		wrong = append(wrong, *problem)
 		r.Text = "text"
 	}
-	if r.Language != "" && !languageTag.MatchString(r.Language) {
+	if r.Language != "" && !languageTag().MatchString(r.Language) {
 		add("language", "invalid_language", "must be a language tag such as en, pt-BR or zh-CN")
 		r.Language = ""
 	}

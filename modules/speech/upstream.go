@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"sync"
 	"time"
 
 	"llmhist/platform/logging"
@@ -50,12 +51,12 @@ type Upstream struct {
 	Limits        outbound.Limits   `mapstructure:"limits"`
 }
 
-var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+var upstreamName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`) })
 
 // provider makes what calls the server. An error names the key that has to
 // change.
 func (u Upstream) provider(now func() time.Time) (provider, error) {
-	if !upstreamName.MatchString(u.Name) || u.Name == localName || u.Name == gttsName {
+	if !upstreamName().MatchString(u.Name) || u.Name == localName || u.Name == gttsName {
 		return nil, fmt.Errorf("speech.upstreams: the name %q must be 1 to 32 lower-case letters, digits, - or _, and neither local nor gtts", u.Name)
 	}
 	switch u.Type {

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -119,9 +120,9 @@ const (
 )
 
 var (
-	streamName = regexp.MustCompile(`^[a-z]+(\.[a-z_]+)?$`)
-	keyName    = regexp.MustCompile(`^[a-z][a-z_]*\.[a-z]+$`)
-	objectName = regexp.MustCompile(`^[a-z]+(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$`)
+	streamName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z]+(\.[a-z_]+)?$`) })
+	keyName    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z_]*\.[a-z]+$`) })
+	objectName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z]+(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$`) })
 )
 
 // pathOf returns where a stream is in a set.
@@ -139,7 +140,7 @@ func streamOf(path string) string {
 	}
 	name, isRows := strings.CutPrefix(path, "rows/")
 	name, isLines := strings.CutSuffix(name, ".jsonl")
-	if !isRows || !isLines || name == ObjectStream || !streamName.MatchString(name) {
+	if !isRows || !isLines || name == ObjectStream || !streamName().MatchString(name) {
 		return ""
 	}
 	return name
@@ -151,7 +152,7 @@ func (o Object) path() string { return "objects/" + o.Bucket + "/" + o.Key }
 // objectAt is the reverse of Object.path.
 func objectAt(path string) (Object, bool) {
 	rest, found := strings.CutPrefix(path, "objects/")
-	if !found || len(rest) > 1100 || !objectName.MatchString(rest) {
+	if !found || len(rest) > 1100 || !objectName().MatchString(rest) {
 		return Object{}, false
 	}
 	bucket, key, _ := strings.Cut(rest, "/")
@@ -169,7 +170,7 @@ func (o Object) Before(other Object) bool {
 // keyAt returns the name of a secret, "" for what is none.
 func keyAt(path string) string {
 	name, found := strings.CutPrefix(path, "keys/")
-	if !found || !keyName.MatchString(name) {
+	if !found || !keyName().MatchString(name) {
 		return ""
 	}
 	return name

@@ -5,15 +5,18 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -73,13 +76,8 @@ func OpenSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 }
 
 func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, error) {
-	write, err := openGORM(sqlite.Open(sqliteDSN(path, "_txlock=immediate")), logger)
+	write, read, err := openSQLiteTwice(path, logger)
 	if err != nil {
-		return nil, openFailed(path, err)
-	}
-	read, err := openGORM(sqlite.Open(sqliteDSN(path, "_pragma=query_only(1)")), logger)
-	if err != nil {
-		closeGORM(write)
 		return nil, openFailed(path, err)
 	}
 	db := &DB{
@@ -97,6 +95,29 @@ func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 		return nil, openFailed(path, err)
 	}
 	return db, nil
+}
+
+// openSQLiteTwice opens the pool that writes and the one that reads. Both read the
+// whole schema, and at once when there is one: of two that make a new file, one
+// would be told that it is busy.
+func openSQLiteTwice(path string, logger *slog.Logger) (write, read *gorm.DB, err error) {
+	var errWrite, errRead error
+	var group sync.WaitGroup
+	group.Go(func() { write, errWrite = openGORM(sqlite.Open(sqliteDSN(path, "_txlock=immediate")), logger) })
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		group.Wait()
+	}
+	read, errRead = openGORM(sqlite.Open(sqliteDSN(path, "_pragma=query_only(1)")), logger)
+	group.Wait()
+	if err := cmp.Or(errWrite, errRead); err != nil {
+		for opened, failed := range map[*gorm.DB]error{write: errWrite, read: errRead} {
+			if failed == nil {
+				_ = closeGORM(opened)
+			}
+		}
+		return nil, nil, err
+	}
+	return write, read, nil
 }
 
 func openFailed(path string, err error) error {

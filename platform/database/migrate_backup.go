@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -166,7 +167,7 @@ func syncDirectories(dirs ...string) error {
 // backupTime sorts as text.
 const backupTime = "20060102T150405.000Z"
 
-var backupName = regexp.MustCompile(`^(.+)-before-(\d+)-(\d{8}T\d{6}\.\d{3}Z)\.db$`)
+var backupName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(.+)-before-(\d+)-(\d{8}T\d{6}\.\d{3}Z)\.db$`) })
 
 type backup struct {
 	file, at string
@@ -182,7 +183,7 @@ func pruneBackups(dir, database string, version int64) error {
 	}
 	list := []backup{}
 	for _, entry := range entries {
-		match := backupName.FindStringSubmatch(entry.Name())
+		match := backupName().FindStringSubmatch(entry.Name())
 		if match == nil || match[1] != database {
 			continue
 		}

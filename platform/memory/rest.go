@@ -1,4 +1,5 @@
-// Package memory gives memory back to the system.
+// Package memory keeps the process within the memory that it may use, and gives
+// back what it does not need.
 package memory
 
 import (

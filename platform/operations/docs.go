@@ -1,10 +1,8 @@
 package operations
 
 import (
-	"bytes"
 	_ "embed"
 	"fmt"
-	"html/template"
 	"reflect"
 	"sort"
 	"strconv"
@@ -13,29 +11,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-//go:embed docs.html
-var docsTemplate string
-
 //go:embed docs.css
 var docsCSS []byte
-
-var docsPage = template.Must(template.New("docs").Funcs(template.FuncMap{"spans": spans}).Parse(docsTemplate))
-
-// span is a piece of text, in code type between backticks.
-type span struct {
-	Text string
-	Code bool
-}
-
-func spans(text string) []span {
-	list := []span{}
-	for i, piece := range strings.Split(text, "`") {
-		if piece != "" {
-			list = append(list, span{piece, i%2 == 1})
-		}
-	}
-	return list
-}
 
 type docsData struct {
 	Title, Version, Description, Server string
@@ -66,8 +43,8 @@ type docsResponse struct {
 	Fields              []docsField
 }
 
-// renderDocs makes one readable page of the whole API, without scripts.
-func renderDocs(document *huma.OpenAPI) ([]byte, error) {
+// describeAPI puts what the page shows into its order.
+func describeAPI(document *huma.OpenAPI) docsData {
 	data := docsData{
 		Title: document.Info.Title, Version: document.Info.Version,
 		Description: document.Info.Description, Server: document.Servers[0].URL,
@@ -75,11 +52,7 @@ func renderDocs(document *huma.OpenAPI) ([]byte, error) {
 	for _, tag := range document.Tags {
 		data.Groups = append(data.Groups, docsGroup{Name: tag.Name, Operations: operationsOf(document, tag.Name)})
 	}
-	var page bytes.Buffer
-	if err := docsPage.Execute(&page, data); err != nil {
-		return nil, fmt.Errorf("render /docs: %w", err)
-	}
-	return page.Bytes(), nil
+	return data
 }
 
 func operationsOf(document *huma.OpenAPI, tag string) []docsOperation {

@@ -48,12 +48,16 @@ func (m *Module) metricsRaw(c echo.Context, _ struct{}) error {
 }
 
 func (m *Module) openapiRaw(c echo.Context, _ struct{}) error {
-	return c.Blob(http.StatusOK, "application/json", m.openapi)
+	document, err := m.openapi()
+	if err != nil {
+		return err
+	}
+	return c.Blob(http.StatusOK, "application/json", document)
 }
 
 func (m *Module) docsRaw(c echo.Context, _ struct{}) error {
 	c.Response().Header().Set("Cache-Control", "no-cache")
-	return c.HTMLBlob(http.StatusOK, m.docs)
+	return c.HTMLBlob(http.StatusOK, m.docs())
 }
 
 func docsStyle(c echo.Context, _ struct{}) error {

@@ -39,8 +39,8 @@ type Module struct {
 	state    atomic.Value // string
 	token    logging.Secret
 	metrics  *Metrics
-	openapi  []byte
-	docs     []byte
+	openapi  func() ([]byte, error)
+	docs     func() []byte
 	logError func(ctx context.Context, check string, err error)
 }
 
@@ -146,13 +146,9 @@ func (m *Module) metricsHandler() http.Handler {
 }
 
 // Publish makes the API's description available; call it after every other
-// route was added.
-func (m *Module) Publish(router *web.Router, about web.About) error {
-	var err error
-	document := router.OpenAPI(about)
-	if m.openapi, err = document.MarshalJSON(); err != nil {
-		return err
-	}
-	m.docs, err = renderDocs(document)
-	return err
+// route was added. It is written when somebody first asks for it: that takes as
+// long as the rest of a start, and half a megabyte.
+func (m *Module) Publish(router *web.Router, about web.About) {
+	m.openapi = sync.OnceValues(func() ([]byte, error) { return router.OpenAPI(about).MarshalJSON() })
+	m.docs = sync.OnceValue(func() []byte { return docsPage(describeAPI(router.OpenAPI(about))) })
 }
