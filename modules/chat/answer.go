@@ -22,7 +22,7 @@ const (
 	// request is over.
 	storeDeadline = 30 * time.Second
 	// gatherDeadline bounds how long a long answer waits for memory to be stored in.
-	gatherDeadline = 5 * time.Minute
+	gatherDeadline = answerTimeout + 5*time.Minute
 	// historyBatch and maxHistoryBatches bound how much of a session is read
 	// for one prompt. A batch is even: it cuts no exchange in two.
 	historyBatch      = 20
@@ -71,7 +71,8 @@ func (q ask) maxTokens() int64 {
 // sendMessage answers a message of the caller. The question is stored before a
 // provider is asked, and the outcome before sendMessage returns, also when the
 // client is gone: what had come by then is kept as cancelled. deliver, when not
-// nil, gets the text in pieces; its error means that nobody listens any more.
+// nil, gets the text in pieces; its error means that nobody listens any more. The
+// caller has a place in the room until the answer is sent.
 // A fault that comes after the question was stored names session_id and
 // message_id.
 func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer message, text string) error) (message, error) {
@@ -82,11 +83,6 @@ func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer me
 	if q, err = q.checked(); err != nil {
 		return message{}, err
 	}
-	leave, err := s.room.enter()
-	if err != nil {
-		return message{}, err
-	}
-	defer leave()
 	begin, err := s.prepare(ctx, caller.UserID, q)
 	if err != nil {
 		return message{}, err
@@ -231,8 +227,14 @@ func newAnswering(s *service, answer message) *answering {
 func (a *answering) close() {
 	a.service.inFlight.Delete(a.answer.ID)
 	_ = a.text.Close() // it is stored by now
+	a.letGo()
+}
+
+// letGo gives back the memory for a long text.
+func (a *answering) letGo() {
 	if a.release != nil {
 		a.release()
+		a.release = nil
 	}
 }
 
@@ -270,6 +272,7 @@ func (a *answering) ask(ctx context.Context, targets []target, try func(context.
 		if err == nil || last || a.began || ctx.Err() != nil || fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooLarge) {
 			return result, err
 		}
+		a.letGo()
 		a.service.logger.WarnContext(ctx, "chat provider failed, asking the next",
 			"provider", a.answer.Provider, "code", fault.CodeOf(err), "next", targets[i+1].provider.Name())
 	}
@@ -313,7 +316,9 @@ func (a *answering) firstByte(ctx context.Context) {
 // conclude stores what became of the answer and returns it, or the fault that
 // ended it. promptTokens estimates what was asked.
 func (a *answering) conclude(ctx context.Context, promptTokens func() int64, result Result, err error) (message, error) {
-	err = errors.Join(err, a.gatherDetached(ctx))
+	if lost := a.gatherDetached(ctx); lost != nil {
+		err = lost
+	}
 	a.answer.FinishedAt = a.service.moment()
 	a.count(promptTokens, result, err)
 	var failed *fault.Error
@@ -341,7 +346,7 @@ func (a *answering) conclude(ctx context.Context, promptTokens func() int64, res
 
 // gatherDetached gathers also what came of a request that is over.
 func (a *answering) gatherDetached(ctx context.Context) error {
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), gatherDeadline)
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.service.gatherTime)
 	defer cancel()
 	return a.gather(detached)
 }

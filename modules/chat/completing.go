@@ -15,6 +15,8 @@ type chunkClient interface {
 	send(answer *message, chunk []byte) error
 	// flush makes sure that what was sent is on its way.
 	flush() error
+	// whole takes an answer that was not streamed.
+	whole(answer *message, document []byte) error
 }
 
 // completing is the answer to a request of the OpenAI-compatible API on its way
@@ -77,6 +79,11 @@ func (c *completing) takePart(ctx context.Context, choice gjson.Result, part gjs
 	if err := c.said.add(of, part); err != nil {
 		return err
 	}
+	if c.said.held > longDocument {
+		if err := c.hold(ctx); err != nil {
+			return err
+		}
+	}
 	if c.said.size > before {
 		c.firstByte(ctx)
 	}
@@ -86,8 +93,11 @@ func (c *completing) takePart(ctx context.Context, choice gjson.Result, part gjs
 	if of.index == 0 {
 		return c.take(ctx, text)
 	}
-	of.text.WriteString(storable(text))
-	c.said.size += len(text)
+	if !of.beyond {
+		of.text.WriteString(storable(text))
+		c.said.size += len(text)
+		c.said.held += len(text)
+	}
 	return nil
 }
 
@@ -98,11 +108,14 @@ func (c *completing) gather(ctx context.Context) error {
 			return err
 		}
 	}
-	return errors.Join(c.answering.gather(ctx), c.said.gather())
+	if err := c.answering.gather(ctx); err != nil {
+		return err
+	}
+	return c.said.gather()
 }
 
 func (c *completing) gatherDetached(ctx context.Context) error {
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), gatherDeadline)
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.service.gatherTime)
 	defer cancel()
 	return c.gather(detached)
 }
@@ -182,19 +195,23 @@ func (c *completing) flush() error {
 	return nil
 }
 
-// end returns the whole answer, or completes a stream. A client that left now
+// end sends the whole answer, or completes a stream. A client that left now
 // finds its answer in the history.
-func (c *completing) end() ([]byte, error) {
+func (c *completing) end() error {
 	if !c.request.Stream {
-		if c.document != nil {
-			return c.document, nil
+		document, err := c.document, error(nil)
+		if document == nil {
+			document, err = json.Marshal(c.assembled())
 		}
-		return json.Marshal(c.assembled())
+		if err != nil {
+			return err
+		}
+		return c.client.whole(&c.answer, document)
 	}
 	if c.finish(c.answer.FinishReason) == nil && c.request.IncludeUsage && !c.usageSent {
 		_ = c.sendOwn(chunkBody{Choices: []chunkChoice{}, Usage: usageOf(c.answer)})
 	}
-	return nil, nil
+	return nil
 }
 
 // assembled returns the answer as one document, when it did not come as one.

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"errors"
 
 	"llmhist/platform/fault"
 	"llmhist/platform/identity"
@@ -12,19 +11,19 @@ import (
 // complete answers a request of OpenAI's chat completions. It keeps the same
 // order as sendMessage: the question is stored before a provider is asked, and
 // the outcome before the answer ends. A stream's chunks go to client as they come;
-// otherwise the whole answer is returned. The session is the one in which the conversation was kept so far,
+// otherwise it gets the whole answer. The session is the one in which the conversation was kept so far,
 // else a new one.
 //
 // It is in parts so that a stream that waits for its model holds a small stack.
-func (s *service) complete(ctx context.Context, q completionAsk, client chunkClient) (answer message, whole []byte, err error) {
+func (s *service) complete(ctx context.Context, q completionAsk, client chunkClient) (answer message, err error) {
 	leave, err := s.room.enter()
 	if err != nil {
-		return message{}, nil, err
+		return message{}, err
 	}
 	defer leave()
 	run, err := s.beginCompletion(ctx, q, client)
 	if err != nil {
-		return message{}, nil, err
+		return message{}, err
 	}
 	defer run.close()
 	result, err := run.ask(ctx, run.targets, run.try)
@@ -51,30 +50,37 @@ func (s *service) beginCompletion(ctx context.Context, q completionAsk, client c
 		answering: newAnswering(s, begin.Answer), request: q, targets: targets, conversation: conversation,
 		client: client, said: spoken{dir: s.spoolDir},
 	}
+	begun := false
+	defer func() {
+		if !begun {
+			run.close()
+		}
+	}()
 	if err := s.repository.BeginExchange(ctx, begin); err != nil {
-		run.close()
 		return nil, err
 	}
+	begun = true
 	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Body)), begin.Answer.ID })
 	return run, nil
 }
 
-// conclude stores what became of the answer and returns it, whole unless it was
-// streamed, or the fault that ended it.
-func (c *completing) conclude(ctx context.Context, result Result, err error) (answer message, whole []byte, _ error) {
-	err = errors.Join(err, c.gatherDetached(ctx))
+// conclude stores what became of the answer, ends it for the client and returns
+// it, or the fault that ended it.
+func (c *completing) conclude(ctx context.Context, result Result, err error) (message, error) {
+	if lost := c.gatherDetached(ctx); lost != nil {
+		err = lost
+	}
 	c.besides = int64(c.said.size+3) / 4
 	c.answer.Extra = c.said.extra()
 	if err == nil {
 		c.conversation.add(turn{Role: roleAssistant, Text: c.answer.Content, calls: c.said.choice(0).toolCalls()})
 		c.answer.Thread = c.conversation.name()
 	}
-	answer, err = c.answering.conclude(ctx, func() int64 { return estimatePrompt(c.request.prompt()) }, result, err)
+	answer, err := c.answering.conclude(ctx, func() int64 { return estimatePrompt(c.request.prompt()) }, result, err)
 	if err != nil {
-		return answer, nil, err
+		return answer, err
 	}
-	whole, err = c.end()
-	return answer, whole, err
+	return answer, c.end()
 }
 
 // prepareCompletion finds or makes the session and the two messages of the

@@ -61,7 +61,10 @@ func (r *completionReader) readWhole(ctx context.Context, body io.Reader) (Resul
 		err := r.takeChoice(ctx, choice, choice.Get("message"))
 		if errors.Is(err, errAnswerFull) && r.request.Stream {
 			r.said.choice(0).finish = "length"
-			return r.result, errors.Join(err, r.sendWhole(ctx))
+			if failed := r.sendWhole(ctx); failed != nil {
+				return r.result, failed
+			}
+			return r.result, err
 		}
 		if err != nil {
 			return r.result, err

@@ -18,10 +18,12 @@ type spoken struct {
 	dir     string // for thoughts that become long
 	choices []*choiceSaid
 	size    int // bytes collected
+	held    int // of those, bytes in memory whatever their number
 }
 
 type choiceSaid struct {
 	index     int64
+	beyond    bool            // one more than are kept
 	text      strings.Builder // of choices other than 0
 	reasoning spool.Text
 	thoughts  string // the reasoning, once it is gathered
@@ -49,7 +51,7 @@ func (s *spoken) choice(index int64) *choiceSaid {
 		}
 	}
 	c := &choiceSaid{index: index, reasoning: spool.Text{Dir: s.dir}}
-	if len(s.choices) < maxChoices {
+	if c.beyond = len(s.choices) >= maxChoices; !c.beyond {
 		s.choices = append(s.choices, c)
 	}
 	return c
@@ -103,6 +105,9 @@ func (s *spoken) close() {
 
 // add takes a delta or message of a choice, without its content.
 func (s *spoken) add(c *choiceSaid, part gjson.Result) (err error) {
+	if c.beyond {
+		return nil
+	}
 	part.ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "reasoning_content", "reasoning":
@@ -116,7 +121,8 @@ func (s *spoken) add(c *choiceSaid, part gjson.Result) (err error) {
 			}
 		case "tool_calls":
 			value.ForEach(func(_, delta gjson.Result) bool {
-				s.size += c.callOf(delta).add(delta)
+				n := c.callOf(delta).add(delta)
+				s.size, s.held = s.size+n, s.held+n
 				return true
 			})
 		}

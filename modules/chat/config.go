@@ -3,6 +3,7 @@ package chat
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"regexp"
 	"slices"
@@ -238,7 +239,7 @@ func (u Upstream) provider() (Provider, error) {
 		return nil, fmt.Errorf("%s: %w", u.key("headers"), err)
 	}
 	for _, price := range u.Prices {
-		if price.Model == "" || price.Input < 0 || price.Output < 0 {
+		if price.Model == "" || !(price.Input >= 0) || !(price.Output >= 0) || math.IsInf(price.Input+price.Output, 0) { // refuses NaN too
 			return nil, fmt.Errorf("%s: each price needs a model and must not be negative", u.key("prices"))
 		}
 	}

@@ -53,15 +53,11 @@ func (h handler) completeChat(c echo.Context, body []byte) error {
 	}
 	stream := completionStream{c: c}
 	defer stream.close()
-	answer, whole, err := h.service.complete(c.Request().Context(), q, &stream)
+	_, err = h.service.complete(c.Request().Context(), q, &stream)
 	if q.Stream {
 		return stream.end(err)
 	}
-	if err != nil {
-		return err
-	}
-	nameAnswer(c, answer)
-	return web.WriteRawJSON(c, http.StatusOK, whole)
+	return err
 }
 
 // nameAnswer says in headers where an answer is kept and who gave it.
@@ -88,6 +84,11 @@ func (s *completionStream) send(answer *message, chunk []byte) error {
 }
 
 func (s *completionStream) flush() error { return s.events.Flush() }
+
+func (s *completionStream) whole(answer *message, document []byte) error {
+	nameAnswer(s.c, *answer)
+	return web.WriteRawJSON(s.c, http.StatusOK, document)
+}
 
 // end sends the last event. A fault is returned too, so that it is logged like
 // any other; the answer has its status by then.

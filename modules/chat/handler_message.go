@@ -27,6 +27,11 @@ var messageAnswers = []web.Answer{
 
 func (h handler) sendMessage(c echo.Context, in sendMessageInput) error {
 	ctx := c.Request().Context()
+	leave, err := h.service.room.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if !in.Stream {
 		answer, err := h.service.sendMessage(ctx, in.ask(), nil)
 		if err != nil {

@@ -1,6 +1,8 @@
 package chat
 
 import (
+	"net/http"
+
 	"github.com/labstack/echo/v4"
 	"github.com/tidwall/gjson"
 
@@ -81,6 +83,11 @@ func (s *responseStream) send(answer *message, chunk []byte) error {
 
 // flush has nothing to do: every event is sent at once.
 func (s *responseStream) flush() error { return s.err }
+
+func (s *responseStream) whole(answer *message, document []byte) error {
+	nameAnswer(s.c, *answer)
+	return web.WriteJSON(s.c, http.StatusOK, s.request.respond(*answer, document))
+}
 
 func (s *responseStream) take(delta gjson.Result) {
 	if text := textOf(delta.Get("content")) + delta.Get("refusal").Str; text != "" {

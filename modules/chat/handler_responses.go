@@ -34,13 +34,9 @@ func (h handler) createResponse(c echo.Context, body []byte) error {
 	}
 	stream := responseStream{c: c, request: q}
 	defer stream.close()
-	answer, whole, err := h.service.complete(c.Request().Context(), q.completionAsk, &stream)
+	answer, err := h.service.complete(c.Request().Context(), q.completionAsk, &stream)
 	if q.Stream {
 		return stream.end(answer, err)
 	}
-	if err != nil {
-		return err
-	}
-	nameAnswer(c, answer)
-	return web.WriteJSON(c, http.StatusOK, q.respond(answer, whole))
+	return err
 }

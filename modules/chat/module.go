@@ -92,7 +92,7 @@ func assemble(config Config, deps Deps, providers []Provider) *Module {
 	s := &service{
 		instance: deps.Instance, living: deps.Living,
 		repository: deps.repository(), catalogue: catalogue{providers: providers}, logger: deps.Logger, now: deps.Now, newID: deps.NewID,
-		room: newRoom(deps.Memory), spoolDir: deps.SpoolDir,
+		room: newRoom(deps.Memory), spoolDir: deps.SpoolDir, gatherTime: gatherDeadline,
 		fallback: len(config.Providers) > 0, contextTokens: config.ContextTokens, maxAnswer: config.MaxAnswerBytes,
 	}
 	return &Module{service: s, handler: handler{s}}

@@ -12,9 +12,9 @@ const (
 	// placeBytes is what an answer under way is reckoned to need: its request,
 	// two connections with their buffers, and the beginning of its text.
 	placeBytes = 128 << 10
-	// longBytes is what one is reckoned to need whose long text is in memory, to
-	// be stored or sent whole.
-	longBytes = 4 << 20
+	// longBytes is what one is reckoned to need whose long text or document is in
+	// memory, to be stored or sent whole.
+	longBytes = 8 << 20
 	// fewestPlaces and mostPlaces bound how many answers are under way at once,
 	// whatever memory there is.
 	fewestPlaces, mostPlaces = 16, 1 << 14

@@ -2,11 +2,13 @@ package chat
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"llmhist/platform/fault"
 	"llmhist/platform/web"
@@ -77,6 +79,50 @@ func TestALongAnswerWaitsInAFileAndIsKeptWhole(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 0 || len(f.module.service.room.long) != 0 || len(f.module.service.room.places) != 0 {
 		t.Errorf("left: %v, %d and %d places", left, len(f.module.service.room.long), len(f.module.service.room.places))
+	}
+}
+
+func TestAnAnswerThatCannotBeKeptIsNoSuccess(t *testing.T) {
+	long := strings.Repeat(chunk(strings.Repeat("x", 1000)), 100)
+	for name, sent := range map[string]string{"whole": long + stopChunk + doneEvent, "cut": strings.Repeat(long, 2)} {
+		f, _ := behind(t, Config{MaxAnswerBytes: 150_000}, replay(200, sseType, sent))
+		f.module.service.room.long = make(chan struct{}) // there is never memory
+		f.module.service.gatherTime = 10 * time.Millisecond
+		for _, stream := range []string{"true", "false"} {
+			response := f.post(t, t.Context(), `{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"stream":`+stream+`}`)
+			said, err := io.ReadAll(response.Body)
+			must(t, err)
+			if !strings.Contains(string(said), `"overloaded"`) || strings.Contains(string(said), "[DONE]") || stream == "false" && response.StatusCode != 503 {
+				t.Errorf("%s, stream %s: %d …%s", name, stream, response.StatusCode, said[max(0, len(said)-200):])
+			}
+			sessions, _, err := f.module.service.repository.ListSessions(t.Context(), 1, web.Page{Number: 1, Size: 10})
+			must(t, err)
+			if kept := f.stored(t, 1, sessions[0].ID)[1]; kept.Status != statusFailed || kept.ErrorCode != "overloaded" {
+				t.Errorf("%s, stream %s: kept as %s %s", name, stream, kept.Status, kept.ErrorCode)
+			}
+		}
+	}
+}
+
+func TestWhatABottomlessProviderSaysIsNotKept(t *testing.T) {
+	var sent strings.Builder
+	for i := range maxChoices + 20 {
+		fmt.Fprintf(&sent, `data: {"choices":[{"index":%d,"delta":{"content":"a","reasoning_content":%q}}]}`+"\n\n", i, strings.Repeat("r", 40<<10))
+	}
+	f, _ := behind(t, Config{MaxAnswerBytes: 16 << 20}, replay(200, sseType, sent.String()+stopChunk+doneEvent))
+	dir := t.TempDir()
+	f.module.service.spoolDir = dir
+	response := f.post(t, t.Context(), `{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"stream":true}`)
+	_, err := io.Copy(io.Discard, response.Body)
+	must(t, err)
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("this system does not tell what is open")
+	}
+	for _, file := range open {
+		if target, err := os.Readlink("/proc/self/fd/" + file.Name()); err == nil && strings.HasPrefix(target, dir) {
+			t.Errorf("%s is still open", target)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ type service struct {
 	maxAnswer     int
 	room          *room
 	spoolDir      string
+	gatherTime    time.Duration // for which a long answer waits for memory to be stored in
 	instance      string
 	living        func(ctx context.Context) (map[string]bool, error)
 	inFlight      sync.Map // ids of the answers this process is at work on

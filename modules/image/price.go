@@ -1,6 +1,9 @@
 package image
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Price is what a picture of a model costs, in US dollars.
 type Price struct {
@@ -25,8 +28,8 @@ func (p Price) check(known func(model string) bool) error {
 	if !known(p.Model) {
 		return fmt.Errorf("%q is not among the models", p.Model)
 	}
-	if !(p.Image >= 0) { // refuses NaN too
-		return fmt.Errorf("image must not be negative for %s", p.Model)
+	if !(p.Image >= 0) || math.IsInf(p.Image, 0) { // refuses NaN too
+		return fmt.Errorf("image must be a number of 0 or more for %s", p.Model)
 	}
 	if p.Size != "" {
 		if _, err := ParseSize(p.Size); err != nil {

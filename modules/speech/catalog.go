@@ -182,7 +182,9 @@ func invalid(wrong []fault.Field) error {
 }
 
 func unavailable(m model) error {
-	return fault.New(fault.Unavailable, "voice_unavailable", m.missing).With("model", m.id)
+	missing := fault.New(fault.Unavailable, "voice_unavailable", m.missing).With("model", m.id)
+	missing.Final = true // until the operator installs it
+	return missing
 }
 
 // describe sums up a provider for the operator.

@@ -2,6 +2,7 @@ package speech
 
 import (
 	"fmt"
+	"math"
 	"unicode/utf8"
 )
 
@@ -16,8 +17,8 @@ func (p Price) check(known func(model string) bool) error {
 	if p.Model != "" && !known(p.Model) {
 		return fmt.Errorf("%q is not among the models", p.Model)
 	}
-	if !(p.Characters >= 0) { // refuses NaN too
-		return fmt.Errorf("characters must not be negative")
+	if !(p.Characters >= 0) || math.IsInf(p.Characters, 0) { // refuses NaN too
+		return fmt.Errorf("characters must be a number of 0 or more")
 	}
 	return nil
 }

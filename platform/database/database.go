@@ -84,7 +84,7 @@ func openSQLite(ctx context.Context, path string, logger *slog.Logger) (*DB, err
 		dialect: SQLite, dir: filepath.Dir(path), name: strings.TrimSuffix(filepath.Base(path), ".db"),
 		write: write, read: read, turn: make(chan struct{}, 1),
 	}
-	db.group = &group{path: path, turn: db.turn}
+	db.group = &group{path: path, turn: db.turn, writers: pool(write)}
 	pool(write).SetMaxOpenConns(1)
 	pool(write).SetMaxIdleConns(1)
 	readers := max(4, runtime.GOMAXPROCS(0)*2)
@@ -236,6 +236,10 @@ func (db *DB) transactOnce(ctx context.Context, change func(tx *gorm.DB) error) 
 		if err := tx.Session(&gorm.Session{}).Exec(wait).Error; err != nil {
 			return err
 		}
+		defer func() { // for the job queue, which has this connection next
+			usual := fmt.Sprintf("PRAGMA busy_timeout = %d", sqlitePatience.Milliseconds())
+			_ = tx.Session(&gorm.Session{Context: context.WithoutCancel(ctx)}).Exec(usual).Error
+		}()
 		return tx.Session(&gorm.Session{}).Transaction(change)
 	})
 }

@@ -63,8 +63,9 @@ const maxGroup = 256
 // needs is there once, and not in each of many requests. Its connection is its
 // own, for the driver below GORM keeps no compiled statements.
 type group struct {
-	path string
-	turn chan struct{} // of the DB
+	path    string
+	turn    chan struct{} // of the DB
+	writers *sql.DB       // the pool of the other writers' one connection
 
 	mu      sync.Mutex
 	waiting []*act
@@ -94,7 +95,8 @@ func (g *group) write(ctx context.Context, change func(Statements) error) error 
 	case <-a.done:
 	case <-ctx.Done():
 		if a.taken.CompareAndSwap(false, true) {
-			return ctx.Err() // it is passed over when it is found among the waiting
+			a.change, a.ctx = nil, nil // it is passed over when it is found among the waiting
+			return ctx.Err()
 		}
 		<-a.done
 	}
@@ -120,15 +122,23 @@ func (g *group) add(a *act) error {
 }
 
 // work does what waits, until close. Between two groups other writers have their
-// turn.
+// turn. It holds the writers' own connection meanwhile, unused: the job queue
+// writes through that and knows nothing of turns.
 func (g *group) work() {
 	defer close(g.ended)
 	for range g.wake {
 		for more := true; more; {
 			g.turn <- struct{}{}
-			list := g.take()
-			g.run(list)
-			more = len(list) > 0
+			ctx, cancel := context.WithTimeout(context.Background(), sqlitePatience)
+			writers, err := g.writers.Conn(ctx)
+			cancel()
+			more = true // who waits too long gives up by itself
+			if err == nil {
+				list := g.take()
+				g.run(list)
+				more = len(list) > 0
+				_ = writers.Close()
+			}
 			<-g.turn
 		}
 	}
@@ -159,49 +169,68 @@ func (g *group) take() []*act {
 	return list
 }
 
-// run does the work of the acts. When one of them fails, nothing of the group is
-// kept, and each is done on its own.
+// run does the acts and tells their callers. When all of them are undone for the
+// fault of one, each is done on its own.
 func (g *group) run(list []*act) {
-	if len(list) == 0 {
-		return
-	}
-	defer func() {
-		for _, a := range list {
-			close(a.done)
-		}
-	}()
-	one, err := g.commit(list)
-	if err == nil {
-		return
+	list, err := g.begin(list)
+	undone := false
+	if err == nil && len(list) > 0 {
+		undone, err = g.commit(list)
 	}
 	for _, a := range list {
-		again := err
-		if one && len(list) > 1 {
-			_, again = g.commit([]*act{a})
+		if undone && len(list) > 1 {
+			g.run([]*act{a})
+			continue
 		}
-		if again != nil {
-			a.err = again
+		if err != nil {
+			a.err = err
+		}
+		close(a.done)
+	}
+}
+
+// busySlice is how long the lock of another process is waited for at a time.
+const busySlice = 250 * time.Millisecond
+
+// begin opens the transaction of the acts. While another process has the lock it
+// sends those away whose time is over, and returns the others.
+func (g *group) begin(list []*act) ([]*act, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	if err := g.connect(); err != nil {
+		return list, err
+	}
+	for {
+		_, err := liteStatements{g.conn}.Exec("BEGIN IMMEDIATE")
+		if !isBusy(err) {
+			return list, err
+		}
+		left := list[:0]
+		for _, a := range list {
+			if a.err = a.ctx.Err(); a.err != nil {
+				close(a.done)
+				continue
+			}
+			left = append(left, a)
+		}
+		if list = left; len(list) == 0 {
+			return nil, nil
 		}
 	}
 }
 
-// commit does the acts in one transaction. one says that it was one of them that
-// failed.
-func (g *group) commit(list []*act) (one bool, err error) {
-	if err := g.connect(); err != nil {
-		return false, err
-	}
-	if deadline, ok := list[0].ctx.Deadline(); ok { // for the lock of another process
-		g.conn.SetBusyTimeout(max(0, time.Until(deadline)))
-	}
+// commit does the acts in the transaction that was begun. undone says that nothing
+// of any act is kept because of one that failed gravely.
+func (g *group) commit(list []*act) (undone bool, err error) {
 	tx := liteStatements{g.conn}
-	if _, err := tx.Exec("BEGIN IMMEDIATE"); err != nil {
-		return false, err
-	}
 	for _, a := range list {
-		if err := a.perform(tx); err != nil {
+		if a.err = a.ctx.Err(); a.err != nil {
+			continue
+		}
+		if grave := a.attempt(tx); grave != nil {
 			g.undo(tx)
-			return true, err
+			return true, grave
 		}
 	}
 	if _, err := tx.Exec("COMMIT"); err != nil {
@@ -211,11 +240,26 @@ func (g *group) commit(list []*act) (one bool, err error) {
 	return false, nil
 }
 
-// perform does an act, unless its caller has left.
-func (a *act) perform(tx Statements) (err error) {
-	if a.err = a.ctx.Err(); a.err != nil {
-		return nil
+// attempt does an act, and undoes what it did when it fails. The error says that
+// the transaction cannot go on.
+func (a *act) attempt(tx liteStatements) (grave error) {
+	if _, err := tx.Exec("SAVEPOINT act"); err != nil {
+		return err
 	}
+	a.err = a.perform(tx)
+	if a.err != nil && tx.conn.AutocommitEnabled() { // SQLite undid everything
+		return a.err
+	}
+	if a.err != nil {
+		if _, err := tx.Exec("ROLLBACK TO act"); err != nil {
+			return errors.Join(a.err, err)
+		}
+	}
+	_, err := tx.Exec("RELEASE act")
+	return err
+}
+
+func (a *act) perform(tx Statements) (err error) {
 	a.panicked = nil
 	defer func() {
 		if r := recover(); r != nil {
@@ -247,7 +291,7 @@ func (g *group) connect() error {
 	if err != nil {
 		return liteFault(err)
 	}
-	conn.SetBusyTimeout(sqlitePatience)
+	conn.SetBusyTimeout(busySlice)
 	for _, pragma := range sqlitePragmas {
 		if err := runOnce(conn, "PRAGMA "+pragma); err != nil {
 			_ = conn.Close()
@@ -271,13 +315,12 @@ func runOnce(conn *sqlite.Conn, query string) error {
 // close waits for the acts that were begun or wait, and closes the connection.
 func (g *group) close() error {
 	g.mu.Lock()
-	began := g.wake != nil && !g.closed
-	g.closed = true
-	if began {
+	if g.wake != nil && !g.closed {
 		close(g.wake)
 	}
+	g.closed = true
 	g.mu.Unlock()
-	if began {
+	if g.ended != nil {
 		<-g.ended
 	}
 	if g.conn == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -195,6 +196,68 @@ func TestWhoLeavesBeforeAGroupedWriteWritesNothing(t *testing.T) {
 			t.Errorf("%d kept, want the one that did not leave", kept)
 		}
 	})
+}
+
+func TestTheLockOfAnotherProcessIsWaitedForAsLongAsEachActMay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "llmhist.db")
+	open := func() *database.DB {
+		db, err := database.OpenSQLite(t.Context(), path, testkit.Logger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db
+	}
+	db, other := open(), open()
+	makeTable(t, db, "DATETIME")
+	if err := db.WriteGrouped(t.Context(), note("before")); err != nil {
+		t.Fatal(err)
+	}
+	short, long := make(chan error, 1), make(chan error, 1)
+	err := other.Write(t.Context(), func(*gorm.DB) error {
+		hasty, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		go func() { short <- db.WriteGrouped(hasty, note("short")) }()
+		time.Sleep(10 * time.Millisecond)
+		go func() { long <- db.WriteGrouped(t.Context(), note("long")) }()
+		if err := <-short; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one that waits no longer: %v", err)
+		}
+		time.Sleep(300 * time.Millisecond)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-long; err != nil {
+		t.Errorf("one that had the time: %v", err)
+	}
+	if kept := numberOf(t, db, countNotes+" WHERE id IN ('before', 'long')"); kept != 2 || numberOf(t, db, countNotes) != 2 {
+		t.Errorf("%d kept of 2, %d in all", kept, numberOf(t, db, countNotes))
+	}
+}
+
+func TestTheJobQueueIsNotStarvedByGroups(t *testing.T) {
+	db := testkit.SQLite(t)
+	makeTable(t, db, "DATETIME")
+	busy, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for i := range 32 {
+		writers.Go(func() {
+			for n := 0; busy.Err() == nil; n++ {
+				if err := db.WriteGrouped(t.Context(), note(fmt.Sprint(i, "/", n))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 100 { // as it writes: through the pool, without a turn
+		if _, err := db.Handle().ExecContext(t.Context(), "UPDATE notes SET number = number + 1 WHERE id = '0/0'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	writers.Wait()
 }
 
 func TestTheConnectionOfGroupedWritesIsAsDurableAsTheOthers(t *testing.T) {

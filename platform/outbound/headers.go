@@ -28,8 +28,9 @@ func (h Headers) Check() error {
 	return nil
 }
 
-// ownHeaders are made of the request itself; net/http ignores these.
-var ownHeaders = []string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer"}
+// ownHeaders are made of the request itself: net/http ignores these, and unpacks
+// answers only where it asked for packed ones itself.
+var ownHeaders = []string{"Accept-Encoding", "Host", "Content-Length", "Transfer-Encoding", "Connection", "Trailer"}
 
 // isToken reports whether the character may be in a header's name (RFC 9110
 // section 5.6.2).

@@ -41,6 +41,9 @@ type Reader struct {
 // readBuffer is small: of many streams that wait for a model each has one.
 const readBuffer = 2 << 10
 
+// maxKept is how much memory is kept for the next event.
+const maxKept = 64 << 10
+
 // NewReader returns a reader of source. maxEvent bounds one event and one line
 // in bytes; 0 means DefaultMaxEvent.
 func NewReader(source io.Reader, maxEvent int) *Reader {
@@ -60,6 +63,9 @@ func (r *Reader) Next() (Event, error) {
 	}
 	var name string
 	hasData := false
+	if cap(r.data)+cap(r.line) > maxKept { // a long event is no reason to keep as much for each further one
+		r.data, r.line = nil, nil
+	}
 	r.data = r.data[:0]
 	for {
 		line, err := r.readLine()
