@@ -60,19 +60,6 @@ type messageRow struct {
 // TableName names the table.
 func (messageRow) TableName() string { return "chat_messages" }
 
-func newMessageRow(m message) messageRow {
-	row := messageRow{
-		ID: m.ID, SessionID: m.SessionID, UserID: m.UserID, Position: m.Position, Role: m.Role, Content: m.Content, Status: m.Status, Instance: m.Instance,
-		Provider: m.Provider, Model: m.Model, FinishReason: m.FinishReason, ErrorCode: m.ErrorCode, ErrorDetail: m.ErrorDetail,
-		InputTokens: m.Tokens.Input, OutputTokens: m.Tokens.Output, Estimated: m.Tokens.Estimated,
-		Extra: m.Extra, Thread: m.Thread, CreatedAt: m.CreatedAt,
-	}
-	if !m.FinishedAt.IsZero() {
-		row.FinishedAt = &m.FinishedAt
-	}
-	return row
-}
-
 func (r messageRow) message() message {
 	m := message{
 		ID: r.ID, SessionID: r.SessionID, UserID: r.UserID, Position: r.Position, Role: r.Role, Content: r.Content, Status: r.Status, Instance: r.Instance,
