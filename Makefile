@@ -71,6 +71,7 @@ demo: ## register, sign in, make an image, speak, chat and show the usage, again
 .PHONY: bench
 bench: build ## measure the server; the last run is in docs/benchmarks.md
 	bench/run.sh
+	bin/bench/streams
 
 .PHONY: healthcheck
 healthcheck: ## ask the running server whether it is ready

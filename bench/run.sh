@@ -28,5 +28,5 @@ binary=${LLMHIST_BINARY:-bin/llmhist}
 [ -x "$binary" ] || { echo "bench/run.sh: $binary does not exist: run make build first" >&2; exit 1; }
 
 mkdir -p bin/bench
-CGO_ENABLED=0 go build -o bin/bench/ ./bench/fakeupstream ./bench/baseline ./bench/suite
+CGO_ENABLED=0 go build -o bin/bench/ ./bench/fakeupstream ./bench/baseline ./bench/suite ./bench/streams
 exec bin/bench/suite -binary "$binary" -tools bin/bench -out "$out" "${options[@]}"
