@@ -195,7 +195,7 @@ func (a *App) openFrontDoor(context.Context) error {
 
 // Serve finishes what an earlier process left undone, answers requests until
 // ctx ends, and drains. It calls ready beside the first requests.
-func (a *App) Serve(ctx context.Context, ready func()) error {
+func (a *App) Serve(ctx context.Context, ready func(ctx context.Context)) error {
 	if err := a.reconcile(ctx); err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (a *App) Serve(ctx context.Context, ready func()) error {
 	var background sync.WaitGroup
 	defer func() { end(); background.Wait() }() // also when serving ends by itself
 	a.operations.SetReady()
-	background.Go(ready) // which may ask programs and stores what to tell
+	background.Go(func() { ready(ctx) }) // it may ask programs and stores what to tell
 	background.Go(func() { a.doJobs(ctx) })
 	background.Go(func() { memory.RestWhenIdle(ctx) })
 	stop := context.AfterFunc(ctx, func() {

@@ -48,9 +48,9 @@ func serveCommand(load loader) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = app.Serve(cmd.Context(), func() {
-				app.announce(cmd.Context(), cmd.OutOrStdout())
-				started(cmd.Context())
+			err = app.Serve(cmd.Context(), func(ctx context.Context) {
+				app.announce(ctx, cmd.OutOrStdout())
+				started(ctx)
 			})
 			return errors.Join(err, app.Close(cmd.Context()))
 		},

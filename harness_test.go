@@ -70,7 +70,7 @@ func bootIn(t *testing.T, dir string, adjust ...func(*config.Config)) *server {
 		t.Fatal(err)
 	}
 	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- app.Serve(ctx, func() { close(ready) }) }()
+	go func() { done <- app.Serve(ctx, func(context.Context) { close(ready) }) }()
 	select {
 	case <-ready:
 	case err := <-done:

@@ -47,7 +47,7 @@ func TestAnAnswerCostsWhatItsModelDoes(t *testing.T) {
 		ctx, record := usage.Begin(identity.With(t.Context(), identity.Identity{UserID: 1}))
 		q, err := readCompletion([]byte(`{"model":"` + model + `","messages":[{"role":"user","content":"hi"}]}`))
 		must(t, err)
-		_, err = f.module.service.complete(ctx, q, &completionStream{c: echo.New().NewContext(httptest.NewRequest("POST", "/", nil), httptest.NewRecorder())})
+		_, err = f.module.service.complete(ctx, f.place(t), q, &completionStream{c: echo.New().NewContext(httptest.NewRequest("POST", "/", nil), httptest.NewRecorder())})
 		must(t, err)
 		if got := record.Figures().CostUSD; got != want {
 			t.Errorf("%s costs %v", model, got)

@@ -72,10 +72,10 @@ func (q ask) maxTokens() int64 {
 // provider is asked, and the outcome before sendMessage returns, also when the
 // client is gone: what had come by then is kept as cancelled. deliver, when not
 // nil, gets the text in pieces; its error means that nobody listens any more. The
-// caller has a place in the room until the answer is sent.
+// caller keeps at until the answer is sent.
 // A fault that comes after the question was stored names session_id and
 // message_id.
-func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer message, text string) error) (message, error) {
+func (s *service) sendMessage(ctx context.Context, at *place, q ask, deliver func(answer message, text string) error) (message, error) {
 	caller, err := identity.Require(ctx)
 	if err != nil {
 		return message{}, err
@@ -96,7 +96,7 @@ func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer me
 		return message{}, err
 	}
 	begin.Answer.Provider, begin.Answer.Model = targets[0].provider.Name(), targets[0].model
-	run := newAnswering(s, begin.Answer)
+	run := newAnswering(s, at, begin.Answer)
 	defer run.close()
 	if err := s.repository.BeginExchange(ctx, begin); err != nil {
 		return message{}, err
@@ -104,11 +104,14 @@ func (s *service) sendMessage(ctx context.Context, q ask, deliver func(answer me
 	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Message)), begin.Answer.ID })
 
 	run.deliver = deliver
-	request.Hold = run.hold
+	request.Hold = at.hold
 	result, err := run.ask(ctx, targets, func(ctx context.Context, to target) (Result, error) {
 		request.Model = to.model
 		return to.provider.Answer(ctx, request, func(text string) error { return run.take(ctx, text) })
 	})
+	if lost := run.gatherDetached(ctx); lost != nil {
+		err = lost
+	}
 	return run.conclude(ctx, func() int64 { return estimatePrompt(request.Messages) }, result, err)
 }
 
@@ -211,39 +214,22 @@ type answering struct {
 	service *service
 	answer  message
 	text    spool.Text
-	release func() // of the memory for a long text; nil = none is held
-	began   bool   // the client was sent something: no other provider can be asked
-	spoke   bool   // the first piece of the answer was there
-	besides int64  // tokens of the answer that are not of its content
+	place   *place
+	began   bool  // the client was sent something: no other provider can be asked
+	spoke   bool  // the first piece of the answer was there
+	besides int64 // tokens of the answer that are not of its content
 	deliver func(answer message, text string) error
 }
 
 // newAnswering begins work on an answer, which close ends.
-func newAnswering(s *service, answer message) *answering {
+func newAnswering(s *service, at *place, answer message) *answering {
 	s.inFlight.Store(answer.ID, true)
-	return &answering{service: s, answer: answer, text: spool.Text{Dir: s.spoolDir}}
+	return &answering{service: s, place: at, answer: answer, text: spool.Text{Dir: s.spoolDir}}
 }
 
 func (a *answering) close() {
 	a.service.inFlight.Delete(a.answer.ID)
 	_ = a.text.Close() // it is stored by now
-	a.letGo()
-}
-
-// letGo gives back the memory for a long text.
-func (a *answering) letGo() {
-	if a.release != nil {
-		a.release()
-		a.release = nil
-	}
-}
-
-// hold makes sure that there is memory for a long text until the request ends.
-func (a *answering) hold(ctx context.Context) (err error) {
-	if a.release == nil {
-		a.release, err = a.service.room.hold(ctx)
-	}
-	return err
 }
 
 // gather brings the whole text into memory.
@@ -252,7 +238,7 @@ func (a *answering) gather(ctx context.Context) (err error) {
 		return nil
 	}
 	if a.text.Long() {
-		if err := a.hold(ctx); err != nil {
+		if err := a.place.hold(ctx); err != nil {
 			return err
 		}
 	}
@@ -272,7 +258,7 @@ func (a *answering) ask(ctx context.Context, targets []target, try func(context.
 		if err == nil || last || a.began || ctx.Err() != nil || fault.Is(err, fault.Invalid) || fault.Is(err, fault.TooLarge) {
 			return result, err
 		}
-		a.letGo()
+		a.place.letGo()
 		a.service.logger.WarnContext(ctx, "chat provider failed, asking the next",
 			"provider", a.answer.Provider, "code", fault.CodeOf(err), "next", targets[i+1].provider.Name())
 	}
@@ -313,12 +299,9 @@ func (a *answering) firstByte(ctx context.Context) {
 	}
 }
 
-// conclude stores what became of the answer and returns it, or the fault that
-// ended it. promptTokens estimates what was asked.
+// conclude stores what became of the answer, whose text was gathered, and returns
+// it, or the fault that ended it. promptTokens estimates what was asked.
 func (a *answering) conclude(ctx context.Context, promptTokens func() int64, result Result, err error) (message, error) {
-	if lost := a.gatherDetached(ctx); lost != nil {
-		err = lost
-	}
 	a.answer.FinishedAt = a.service.moment()
 	a.count(promptTokens, result, err)
 	var failed *fault.Error

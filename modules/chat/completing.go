@@ -79,10 +79,8 @@ func (c *completing) takePart(ctx context.Context, choice gjson.Result, part gjs
 	if err := c.said.add(of, part); err != nil {
 		return err
 	}
-	if c.said.held > longDocument {
-		if err := c.hold(ctx); err != nil {
-			return err
-		}
+	if of.index != 0 {
+		c.said.addText(of, storable(text))
 	}
 	if c.said.size > before {
 		c.firstByte(ctx)
@@ -90,21 +88,31 @@ func (c *completing) takePart(ctx context.Context, choice gjson.Result, part gjs
 	if c.text.Len()+c.said.size > c.service.maxAnswer {
 		return errAnswerFull
 	}
+	if c.said.held > longDocument {
+		if err := c.holdOn(ctx); err != nil {
+			return err
+		}
+	}
 	if of.index == 0 {
 		return c.take(ctx, text)
 	}
-	if !of.beyond {
-		of.text.WriteString(storable(text))
-		c.said.size += len(text)
-		c.said.held += len(text)
-	}
 	return nil
+}
+
+// holdOn waits for memory, after what was relayed is on its way.
+func (c *completing) holdOn(ctx context.Context) error {
+	if c.request.Stream {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	return c.place.hold(ctx)
 }
 
 // gather brings all that was said into memory.
 func (c *completing) gather(ctx context.Context) error {
 	if c.said.long() {
-		if err := c.hold(ctx); err != nil {
+		if err := c.place.hold(ctx); err != nil {
 			return err
 		}
 	}

@@ -15,13 +15,8 @@ import (
 // else a new one.
 //
 // It is in parts so that a stream that waits for its model holds a small stack.
-func (s *service) complete(ctx context.Context, q completionAsk, client chunkClient) (answer message, err error) {
-	leave, err := s.room.enter()
-	if err != nil {
-		return message{}, err
-	}
-	defer leave()
-	run, err := s.beginCompletion(ctx, q, client)
+func (s *service) complete(ctx context.Context, at *place, q completionAsk, client chunkClient) (answer message, err error) {
+	run, err := s.beginCompletion(ctx, at, q, client)
 	if err != nil {
 		return message{}, err
 	}
@@ -31,7 +26,7 @@ func (s *service) complete(ctx context.Context, q completionAsk, client chunkCli
 }
 
 // beginCompletion stores the question.
-func (s *service) beginCompletion(ctx context.Context, q completionAsk, client chunkClient) (*completing, error) {
+func (s *service) beginCompletion(ctx context.Context, at *place, q completionAsk, client chunkClient) (*completing, error) {
 	caller, err := identity.Require(ctx)
 	if err != nil {
 		return nil, err
@@ -47,7 +42,7 @@ func (s *service) beginCompletion(ctx context.Context, q completionAsk, client c
 	}
 	begin.Answer.Provider, begin.Answer.Model = targets[0].provider.Name(), targets[0].model
 	run := &completing{
-		answering: newAnswering(s, begin.Answer), request: q, targets: targets, conversation: conversation,
+		answering: newAnswering(s, at, begin.Answer), request: q, targets: targets, conversation: conversation,
 		client: client, said: spoken{dir: s.spoolDir},
 	}
 	begun := false

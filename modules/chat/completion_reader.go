@@ -37,7 +37,7 @@ func (r *completionReader) read(ctx context.Context, response *http.Response) (R
 }
 
 func (r *completionReader) readWhole(ctx context.Context, body io.Reader) (Result, error) {
-	data, err := readDocument(ctx, body, r.completing.hold)
+	data, err := readDocument(ctx, body, r.place.hold)
 	if err != nil {
 		return r.result, err
 	}

@@ -83,7 +83,7 @@ func (c *choiceSaid) callOf(delta gjson.Result) *callSaid {
 
 // long reports whether what was said needs more memory than it holds.
 func (s *spoken) long() bool {
-	return slices.ContainsFunc(s.choices, func(c *choiceSaid) bool { return c.reasoning.Long() })
+	return s.held > longDocument || slices.ContainsFunc(s.choices, func(c *choiceSaid) bool { return c.reasoning.Long() })
 }
 
 // gather brings the thoughts into memory.
@@ -131,17 +131,26 @@ func (s *spoken) add(c *choiceSaid, part gjson.Result) (err error) {
 	return err
 }
 
+// addText takes text of a choice other than the first.
+func (s *spoken) addText(c *choiceSaid, text string) {
+	if c.beyond {
+		return
+	}
+	c.text.WriteString(text)
+	s.size, s.held = s.size+len(text), s.held+len(text)
+}
+
 // add takes a delta of the call and returns how many bytes it added.
 func (call *callSaid) add(delta gjson.Result) int {
+	before := len(call.ID) + len(call.Name) + call.arguments.Len()
 	if id := delta.Get("id").Str; id != "" {
 		call.ID = id
 	}
 	if name := delta.Get("function.name").Str; name != "" {
 		call.Name = name
 	}
-	arguments := delta.Get("function.arguments").Str
-	call.arguments.WriteString(arguments)
-	return len(arguments)
+	call.arguments.WriteString(delta.Get("function.arguments").Str)
+	return len(call.ID) + len(call.Name) + call.arguments.Len() - before
 }
 
 // toolCalls returns the calls of a choice.

@@ -51,9 +51,14 @@ func (h handler) completeChat(c echo.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
+	at, err := h.service.room.enter()
+	if err != nil {
+		return err
+	}
+	defer at.leave()
 	stream := completionStream{c: c}
 	defer stream.close()
-	_, err = h.service.complete(c.Request().Context(), q, &stream)
+	_, err = h.service.complete(c.Request().Context(), at, q, &stream)
 	if q.Stream {
 		return stream.end(err)
 	}

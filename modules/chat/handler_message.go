@@ -27,13 +27,13 @@ var messageAnswers = []web.Answer{
 
 func (h handler) sendMessage(c echo.Context, in sendMessageInput) error {
 	ctx := c.Request().Context()
-	leave, err := h.service.room.enter()
+	at, err := h.service.room.enter()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer at.leave()
 	if !in.Stream {
-		answer, err := h.service.sendMessage(ctx, in.ask(), nil)
+		answer, err := h.service.sendMessage(ctx, at, in.ask(), nil)
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (h handler) sendMessage(c echo.Context, in sendMessageInput) error {
 	}
 	stream := answerStream{c: c}
 	defer stream.close()
-	answer, err := h.service.sendMessage(ctx, in.ask(), stream.deliver)
+	answer, err := h.service.sendMessage(ctx, at, in.ask(), stream.deliver)
 	return stream.end(answer, err)
 }
 

@@ -32,9 +32,14 @@ func (h handler) createResponse(c echo.Context, body []byte) error {
 	if err != nil {
 		return web.RenameFields(err, map[string]string{"messages": "input"})
 	}
+	at, err := h.service.room.enter()
+	if err != nil {
+		return err
+	}
+	defer at.leave()
 	stream := responseStream{c: c, request: q}
 	defer stream.close()
-	answer, err := h.service.complete(c.Request().Context(), q.completionAsk, &stream)
+	answer, err := h.service.complete(c.Request().Context(), at, q.completionAsk, &stream)
 	if q.Stream {
 		return stream.end(answer, err)
 	}

@@ -205,3 +205,14 @@ var testDocs = fstest.MapFS{
 		"```sh\nexport OPENAI_BASE_URL=http://127.0.0.1:11434/v1\n```\n\n## Rate limits\n\n`RATE_LIMITS_CHAT_MESSAGE=30/min` limits messages of a user.\n\n## Database\n\nSet `DATABASE_URL` to use PostgreSQL; without it SQLite keeps everything in the data directory.\n")},
 	"docs/notes.txt": {Data: []byte("Not Markdown: capital France Paris.\n")},
 }
+
+// place takes a place for an answer that is asked for without a handler.
+func (f *fixture) place(t testing.TB) *place {
+	t.Helper()
+	at, err := f.module.service.room.enter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(at.leave)
+	return at
+}

@@ -41,24 +41,48 @@ func newRoom(memory int64) *room {
 	}
 }
 
+// place is that of one answer, until it is sent. It is used by one goroutine.
+type place struct {
+	room    *room
+	holding bool // memory for a long text too
+}
+
 // enter takes a place for an answer. When there is none the answer is refused,
 // before anything is stored or sent.
-func (r *room) enter() (leave func(), err error) {
+func (r *room) enter() (*place, error) {
 	select {
 	case r.places <- struct{}{}:
-		return func() { <-r.places }, nil
+		return &place{room: r}, nil
 	default:
 		return nil, &fault.Error{Kind: fault.Unavailable, Code: "overloaded", RetryAfter: overloadPause,
 			Detail: "As many answers are under way as this server has memory for. Try again shortly."}
 	}
 }
 
-// hold waits until there is memory for a long text.
-func (r *room) hold(ctx context.Context) (release func(), err error) {
-	select {
-	case r.long <- struct{}{}:
-		return func() { <-r.long }, nil
-	case <-ctx.Done():
-		return nil, fault.Wrap(ctx.Err(), fault.Unavailable, "overloaded", "This server has no memory for the whole answer right now. Try again shortly.")
+// hold waits until there is memory for a long text. It may be called again.
+func (p *place) hold(ctx context.Context) error {
+	if p.holding {
+		return nil
 	}
+	select {
+	case p.room.long <- struct{}{}:
+		p.holding = true
+		return nil
+	case <-ctx.Done():
+		return fault.Wrap(ctx.Err(), fault.Unavailable, "overloaded", "This server has no memory for the whole answer right now. Try again shortly.")
+	}
+}
+
+// letGo gives back the memory for a long text.
+func (p *place) letGo() {
+	if p.holding {
+		p.holding = false
+		<-p.room.long
+	}
+}
+
+// leave gives back everything.
+func (p *place) leave() {
+	p.letGo()
+	<-p.room.places
 }

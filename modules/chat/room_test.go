@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"llmhist/platform/fault"
+	"llmhist/platform/identity"
 	"llmhist/platform/web"
 )
 
@@ -101,6 +102,12 @@ func TestAnAnswerThatCannotBeKeptIsNoSuccess(t *testing.T) {
 				t.Errorf("%s, stream %s: kept as %s %s", name, stream, kept.Status, kept.ErrorCode)
 			}
 		}
+		began := time.Now()
+		f.module.service.gatherTime = 300 * time.Millisecond
+		answer, err := f.module.service.sendMessage(identity.With(t.Context(), identity.Identity{UserID: 1}), f.place(t), ask{Message: "hi", Stream: true}, nil)
+		if !fault.Is(err, fault.Unavailable) || answer.Status != statusFailed || time.Since(began) > 550*time.Millisecond { // it waits once
+			t.Errorf("%s, native: %s %v after %s", name, answer.Status, err, time.Since(began))
+		}
 	}
 }
 
@@ -113,8 +120,15 @@ func TestWhatABottomlessProviderSaysIsNotKept(t *testing.T) {
 	dir := t.TempDir()
 	f.module.service.spoolDir = dir
 	response := f.post(t, t.Context(), `{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"stream":true}`)
-	_, err := io.Copy(io.Discard, response.Body)
+	said, err := io.ReadAll(response.Body)
 	must(t, err)
+	if !strings.HasSuffix(string(said), doneEvent) {
+		t.Fatalf("%d …%s", response.StatusCode, said[max(0, len(said)-200):])
+	}
+	kept := f.stored(t, 1, f.onlySession(t, 1).ID)[1]
+	if further := strings.Count(kept.Extra, `"finish_reason"`); further != maxChoices-1 {
+		t.Errorf("%d further choices kept", further)
+	}
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Skip("this system does not tell what is open")
@@ -128,13 +142,25 @@ func TestWhatABottomlessProviderSaysIsNotKept(t *testing.T) {
 
 func TestWaitingForMemoryEnds(t *testing.T) {
 	r := newRoom(1)
-	for range fewestLong {
-		_, err := r.hold(t.Context())
+	enter := func() *place {
+		at, err := r.enter()
 		must(t, err)
+		return at
+	}
+	for range fewestLong {
+		at := enter()
+		defer at.leave()
+		must(t, at.hold(t.Context()))
+		must(t, at.hold(t.Context())) // what it has it need not wait for
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if _, err := r.hold(ended); !fault.Is(err, fault.Unavailable) {
+	last := enter()
+	if err := last.hold(ended); !fault.Is(err, fault.Unavailable) {
 		t.Error(err)
+	}
+	last.leave()
+	if len(r.long) != fewestLong || len(r.places) != fewestLong {
+		t.Errorf("%d and %d are held by %d", len(r.long), len(r.places), fewestLong)
 	}
 }

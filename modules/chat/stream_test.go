@@ -232,7 +232,7 @@ func TestAnAnswerThatTakesTooLongHasFailed(t *testing.T) {
 	f := serve(t, Config{}, slow)
 	ctx, cancel := context.WithTimeout(identity.With(t.Context(), identity.Identity{UserID: 1}), time.Millisecond*50)
 	defer cancel()
-	_, err := f.module.service.sendMessage(ctx, ask{Message: "hi"}, nil)
+	_, err := f.module.service.sendMessage(ctx, f.place(t), ask{Message: "hi"}, nil)
 	wantFault(t, err, fault.Timeout, "timeout")
 	if got := f.stored(t, 1, f.onlySession(t, 1).ID)[1]; got.Status != statusFailed || got.ErrorCode != "timeout" || got.Content != "begun" {
 		t.Fatalf("%+v", got)
@@ -249,7 +249,7 @@ func TestAnAnswerThatTheServerCutsOffIsInterrupted(t *testing.T) {
 		return Result{}, ctx.Err()
 	}}
 	f := serve(t, Config{}, slow)
-	_, err := f.module.service.sendMessage(ctx, ask{Message: "hi"}, nil)
+	_, err := f.module.service.sendMessage(ctx, f.place(t), ask{Message: "hi"}, nil)
 	wantFault(t, err, fault.Unavailable, codeInterrupted)
 	if got := f.stored(t, 1, f.onlySession(t, 1).ID)[1]; got.Status != statusFailed || got.ErrorCode != codeInterrupted || got.Content != "begun" {
 		t.Fatalf("%+v", got)
@@ -304,7 +304,7 @@ func TestWhatAnAnswerConsumedIsAccountedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := serve(t, Config{}, c.provider)
 			ctx, record := usage.Begin(identity.With(t.Context(), identity.Identity{UserID: 1}))
-			_, _ = f.module.service.sendMessage(ctx, ask{Message: "hello"}, nil) // the outcome is in the record
+			_, _ = f.module.service.sendMessage(ctx, f.place(t), ask{Message: "hello"}, nil) // the outcome is in the record
 			got := record.Figures()
 			if got.ObjectID != f.stored(t, 1, f.onlySession(t, 1).ID)[1].ID || got.FirstByte.IsZero() != (c.want.OutputBytes == 0) {
 				t.Fatalf("%+v", got)

@@ -132,11 +132,10 @@ func (g *group) work() {
 			ctx, cancel := context.WithTimeout(context.Background(), sqlitePatience)
 			writers, err := g.writers.Conn(ctx)
 			cancel()
-			more = true // who waits too long gives up by itself
-			if err == nil {
-				list := g.take()
-				g.run(list)
-				more = len(list) > 0
+			list := g.take()
+			g.run(list)
+			more = len(list) > 0
+			if err == nil { // else the job queue has to wait for a moment between two groups
 				_ = writers.Close()
 			}
 			<-g.turn

@@ -215,11 +215,19 @@ func TestTheLockOfAnotherProcessIsWaitedForAsLongAsEachActMay(t *testing.T) {
 	}
 	short, long := make(chan error, 1), make(chan error, 1)
 	err := other.Write(t.Context(), func(*gorm.DB) error {
-		hasty, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		held, err := db.Handle().Conn(t.Context()) // until both wait, for one group
+		if err != nil {
+			return err
+		}
+		hasty, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		go func() { short <- db.WriteGrouped(hasty, note("short")) }()
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 		go func() { long <- db.WriteGrouped(t.Context(), note("long")) }()
+		time.Sleep(50 * time.Millisecond)
+		if err := held.Close(); err != nil {
+			return err
+		}
 		if err := <-short; !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("one that waits no longer: %v", err)
 		}
