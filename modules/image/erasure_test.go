@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -104,8 +105,9 @@ func TestAnImageDeletedWhileItIsMadeIsGone(t *testing.T) {
 		for outcome, answer := range map[string]http.HandlerFunc{"made": answerBytes("image/png", pngBytes(t)), "failed": answerJSON(500, "")} {
 			t.Run(name+" "+outcome, func(t *testing.T) {
 				called, release := make(chan struct{}), make(chan struct{})
+				var once sync.Once // a failure is tried again
 				u := serveUpstream(t, func(w http.ResponseWriter, r *http.Request) {
-					close(called)
+					once.Do(func() { close(called) })
 					<-release
 					answer(w, r)
 				})
