@@ -66,7 +66,7 @@ func TestAWrongConfigurationIsNamed(t *testing.T) {
 		`sizes: "huge"`:                     with(func(u *Upstream) { u.Sizes = []string{"huge"} }),
 		`"mine": headers: the value`:        with(func(u *Upstream) { u.Headers = outbound.Headers{"X-Key": testKey + "\n"} }),
 		`prices: "other" is not`:            with(func(u *Upstream) { u.Prices = []Price{{Model: "other", Image: 1}} }),
-		`prices: image must be a number`:            with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Image: -1}} }),
+		`prices: image must be a number`:    with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Image: -1}} }),
 		`prices: size "huge"`:               with(func(u *Upstream) { u.Prices = []Price{{Model: "m", Size: "huge"}} }),
 		`image.aliases: each alias`:         {Aliases: []Alias{{Name: "best"}}},
 		`"best" names the model "dalle"`:    {Aliases: []Alias{{Name: "best", Models: []string{"dalle"}}}},
