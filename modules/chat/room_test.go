@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,6 +122,7 @@ func TestWhatABottomlessProviderSaysIsNotKept(t *testing.T) {
 	f, _ := behind(t, Config{MaxAnswerBytes: 16 << 20}, replay(200, sseType, sent.String()+stopChunk+doneEvent))
 	dir := t.TempDir()
 	f.module.service.spoolDir = dir
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which closes what nobody knows any more
 	response := f.post(t, t.Context(), `{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"stream":true}`)
 	said, err := io.ReadAll(response.Body)
 	must(t, err)
@@ -137,6 +141,26 @@ func TestWhatABottomlessProviderSaysIsNotKept(t *testing.T) {
 		if target, err := os.Readlink("/proc/self/fd/" + file.Name()); err == nil && strings.HasPrefix(target, dir) {
 			t.Errorf("%s is still open", target)
 		}
+	}
+}
+
+func TestAProviderThatFailedKeepsNoMemoryFromOthers(t *testing.T) {
+	broken := httptest.NewServer(replay(200, jsonType, `{"choices":"`+strings.Repeat("x", 2*longDocument)))
+	t.Cleanup(broken.Close)
+	var f *fixture
+	var held atomic.Int64
+	held.Store(-1)
+	f, _ = behind(t, Config{
+		Providers: []string{"broken", "fake"}, Upstreams: []Upstream{{Name: "broken", BaseURL: broken.URL, DefaultModel: "m"}},
+	}, func(w http.ResponseWriter, r *http.Request) {
+		held.Store(int64(len(f.module.service.room.long)))
+		replay(200, sseType, chunk("Hi")+stopChunk+doneEvent)(w, r)
+	})
+	response := f.post(t, t.Context(), `{"messages":[{"role":"user","content":"hi"}],"stream":true}`)
+	said, err := io.ReadAll(response.Body)
+	must(t, err)
+	if held.Load() != 0 || !strings.HasSuffix(string(said), doneEvent) {
+		t.Errorf("%d held while the next one answered: %s", held.Load(), said)
 	}
 }
 
