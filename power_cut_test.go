@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestEverythingIsOnTheDiskBeforeItIsAcknowledged watches the system calls of
@@ -31,6 +32,7 @@ func TestEverythingIsOnTheDiskBeforeItIsAcknowledged(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, traced, dir)
+	time.Sleep(3 * jobsAfter) // the jobs begin with writes of their own, which no answer waits for
 	token := userToken(p, true)
 	settle := func() { p.json("GET", "/analytics/user/me", token, nil, 200) } // events, which are written later, are written now
 	for range 3 {
