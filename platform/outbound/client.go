@@ -47,28 +47,14 @@ var usualTempo = tempo{backoff: 250 * time.Millisecond, rest: 10 * time.Second}
 // know it.
 func New(name string, limits Limits) *Client { return newClient(name, limits, usualTempo) }
 
-// connectionBuffer is small: of many streams that wait for a model each has two.
-const connectionBuffer = 2 << 10
-
 func newClient(name string, limits Limits, pace tempo) *Client {
 	limits = limits.withDefaults()
-	dialer := &net.Dialer{Timeout: limits.Connect, KeepAlive: 30 * time.Second}
 	return &Client{
 		provider: name, limits: limits, pace: pace,
 		queue: newQueue(limits.Policy), breaker: newBreaker(pace.rest), retries: newRetries(limits.Policy, pace),
 		statistics: newStatistics(),
 		http: &http.Client{
-			Transport: &http.Transport{
-				Proxy:                 http.ProxyFromEnvironment,
-				DialContext:           dialer.DialContext,
-				TLSHandshakeTimeout:   limits.Connect,
-				ResponseHeaderTimeout: limits.FirstByte,
-				MaxIdleConnsPerHost:   64,
-				IdleConnTimeout:       90 * time.Second,
-				ForceAttemptHTTP2:     true,
-				ReadBufferSize:        connectionBuffer,
-				WriteBufferSize:       connectionBuffer,
-			},
+			Transport:     newTransport(limits),
 			CheckRedirect: sameHostOnly,
 		},
 	}

@@ -1,0 +1,114 @@
+package outbound
+
+import (
+	"bufio"
+	"errors"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// connectionBuffer is small: each of many streams that wait for a model has one.
+const connectionBuffer = 2 << 10
+
+// maxHead bounds the headers of an answer.
+const maxHead = 256 << 10
+
+// maxInterim is how many answers of a status below 200 may come before the
+// answer itself.
+const maxInterim = 5
+
+// connection is one to a provider. One request at a time is sent on it.
+type connection struct {
+	raw      net.Conn // what is read and written, or what is below its TLS
+	stream   net.Conn
+	reader   *bufio.Reader
+	endpoint endpoint
+	restedAt time.Time // since when it has had nothing to do
+
+	left     int64 // of what may be read
+	answered bool  // something came since the request was sent
+}
+
+// endpoint is where a connection leads.
+type endpoint struct{ scheme, host string }
+
+func newConnection(raw, stream net.Conn, to *url.URL) *connection {
+	c := &connection{raw: raw, stream: stream, endpoint: endpoint{to.Scheme, to.Host}}
+	c.reader = bufio.NewReaderSize((*boundedReader)(c), connectionBuffer)
+	return c
+}
+
+// end closes the connection, whoever reads or writes at the moment.
+func (c *connection) end() { _ = c.raw.Close() }
+
+// boundedReader reads from the connection what may be read.
+type boundedReader connection
+
+var errHead = errors.New("the headers of the answer are too long")
+
+func (r *boundedReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errHead
+	}
+	n, err := r.stream.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	r.answered = r.answered || n > 0
+	return n, err
+}
+
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4<<10) }}
+
+// ask sends the request and reads the headers of its answer. firstByte is how
+// long they may take after that.
+func (c *connection) ask(request *http.Request, firstByte time.Duration) (*http.Response, error) {
+	c.answered, c.left = false, maxHead
+	unsent := c.send(request)
+	if unsent != nil { // an answer can be there that says why
+		firstByte = min(firstByte, time.Second)
+	}
+	if err := c.stream.SetReadDeadline(time.Now().Add(firstByte)); err != nil {
+		return nil, errors.Join(unsent, err)
+	}
+	response, err := c.receive(request)
+	if err != nil {
+		if unsent != nil {
+			err = unsent
+		}
+		return nil, err
+	}
+	response.Close = response.Close || unsent != nil || response.StatusCode == http.StatusSwitchingProtocols
+	c.left = math.MaxInt64 // the body's reader bounds it
+	return response, c.stream.SetReadDeadline(time.Time{})
+}
+
+func (c *connection) send(request *http.Request) error {
+	w, _ := writers.Get().(*bufio.Writer)
+	w.Reset(c.stream)
+	defer func() {
+		w.Reset(nil)
+		writers.Put(w)
+	}()
+	if err := request.Write(w); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+var errInterim = errors.New("no answer came after several that announced one")
+
+func (c *connection) receive(request *http.Request) (*http.Response, error) {
+	for range maxInterim {
+		response, err := http.ReadResponse(c.reader, request)
+		if err != nil {
+			return nil, err
+		}
+		if response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols {
+			return response, nil
+		}
+	}
+	return nil, errInterim
+}
