@@ -120,26 +120,41 @@ func (g *group) add(a *act) error {
 	return nil
 }
 
+// groupPause is how long a group waits for further acts when the last one had
+// several: as many are likely to come, and a commit costs more than what they do.
+const groupPause = 300 * time.Microsecond
+
 // work does what waits, until close. Between two groups other writers have their
 // turn. It holds the writers' own connection meanwhile, unused: the job queue
 // writes through that and knows nothing of turns.
 func (g *group) work() {
 	defer close(g.ended)
+	size := 0 // of the last group
 	for range g.wake {
-		for more := true; more; {
+		for g.waits() {
+			if size > 1 {
+				time.Sleep(groupPause)
+			}
 			g.turn <- struct{}{}
 			ctx, cancel := context.WithTimeout(context.Background(), sqlitePatience)
 			writers, err := g.writers.Conn(ctx)
 			cancel()
 			list := g.take()
 			g.run(list)
-			more = len(list) > 0
+			size = len(list)
 			if err == nil { // else the job queue has to wait for a moment between two groups
 				_ = writers.Close()
 			}
 			<-g.turn
 		}
 	}
+}
+
+// waits reports whether there is anything to do.
+func (g *group) waits() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting) > 0
 }
 
 func (a *act) result() error {
