@@ -67,16 +67,28 @@ func (c *completing) takeText(ctx context.Context, text string) error {
 	return c.sendChoice(chunkChoice{Delta: chunkDelta{Content: &text}})
 }
 
-// takePart takes what a provider says in a choice: a delta of a stream, or a
-// whole message.
-func (c *completing) takePart(ctx context.Context, choice gjson.Result, part gjson.Result) error {
-	of := c.said.choice(choice.Get("index").Int())
-	text := textOf(part.Get("content")) + part.Get("refusal").Str
-	if reason := choice.Get("finish_reason"); reason.Type == gjson.String && reason.Str != "" {
+// takePart takes what a provider says in a choice. Its member of that name is a
+// delta of a stream, or a whole message.
+func (c *completing) takePart(ctx context.Context, choice gjson.Result, name string) error {
+	var index, reason, part gjson.Result
+	choice.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "index":
+			index = value
+		case "finish_reason":
+			reason = value
+		case name:
+			part = value
+		}
+		return true
+	})
+	of := c.said.choice(index.Int())
+	if reason.Type == gjson.String && reason.Str != "" {
 		of.finish = finishReason(reason.Str)
 	}
 	before := c.said.size
-	if err := c.said.add(of, part); err != nil {
+	text, err := c.said.add(of, part)
+	if err != nil {
 		return err
 	}
 	if of.index != 0 {

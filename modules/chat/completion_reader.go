@@ -58,7 +58,7 @@ func (r *completionReader) readWhole(ctx context.Context, body io.Reader) (Resul
 	r.takeUsage(document.Get("usage"))
 	r.result.FinishReason = "stop"
 	for _, choice := range choices {
-		err := r.takeChoice(ctx, choice, choice.Get("message"))
+		err := r.takeChoice(ctx, choice, "message")
 		if errors.Is(err, errAnswerFull) && r.request.Stream {
 			r.said.choice(0).finish = "length"
 			if failed := r.sendWhole(ctx); failed != nil {
@@ -132,7 +132,7 @@ func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 	var err error
 	choices.ForEach(func(_, choice gjson.Result) bool {
 		empty = false
-		err = r.takeChoice(ctx, choice, choice.Get("delta"))
+		err = r.takeChoice(ctx, choice, "delta")
 		return err == nil
 	})
 	if err != nil {
@@ -175,9 +175,9 @@ func (r *completionReader) takeHead(chunk []byte) {
 	}
 }
 
-// takeChoice reads of a choice what is kept.
-func (r *completionReader) takeChoice(ctx context.Context, choice, part gjson.Result) error {
-	if err := r.takePart(ctx, choice, part); err != nil {
+// takeChoice reads of a choice what is kept; see takePart.
+func (r *completionReader) takeChoice(ctx context.Context, choice gjson.Result, name string) error {
+	if err := r.takePart(ctx, choice, name); err != nil {
 		return err
 	}
 	if first := r.said.choice(0).finish; first != "" {
@@ -188,6 +188,9 @@ func (r *completionReader) takeChoice(ctx context.Context, choice, part gjson.Re
 }
 
 func (r *completionReader) takeUsage(counted gjson.Result) {
+	if !counted.IsObject() {
+		return
+	}
 	input, output := counted.Get("prompt_tokens").Int(), counted.Get("completion_tokens").Int()
 	if input >= 0 && output >= 0 && input+output > 0 {
 		r.result.InputTokens, r.result.OutputTokens, r.result.Counted = input, output, true

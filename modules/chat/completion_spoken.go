@@ -103,12 +103,22 @@ func (s *spoken) close() {
 	}
 }
 
-// add takes a delta or message of a choice, without its content.
-func (s *spoken) add(c *choiceSaid, part gjson.Result) (err error) {
-	if c.beyond {
-		return nil
-	}
+// add takes a delta or message of a choice, and returns the text in it, which is
+// left to the caller.
+func (s *spoken) add(c *choiceSaid, part gjson.Result) (text string, err error) {
+	var content, refusal string
 	part.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "content":
+			content = textOf(value)
+			return true
+		case "refusal":
+			refusal = value.Str
+			return true
+		}
+		if c.beyond {
+			return true
+		}
 		switch key.Str {
 		case "reasoning_content", "reasoning":
 			if value.Type == gjson.String {
@@ -128,7 +138,7 @@ func (s *spoken) add(c *choiceSaid, part gjson.Result) (err error) {
 		}
 		return true
 	})
-	return err
+	return content + refusal, err
 }
 
 // addText takes text of a choice other than the first.

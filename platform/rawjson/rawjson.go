@@ -13,6 +13,9 @@ func Valid(data []byte) bool { return shallow(data) && gjson.ValidBytes(data) }
 
 // shallow reports whether nothing is nested deeper than maxDepth.
 func shallow(data []byte) bool {
+	if len(data) <= maxDepth { // too short to be deep
+		return true
+	}
 	depth, quoted := 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
