@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -39,7 +40,7 @@ func (p *openAI) postTo(ctx context.Context, path string, body []byte) (*http.Re
 		return nil, fault.New(fault.BadUpstream, "provider_misconfigured", "The address of a chat provider is not usable. The operator must correct its base URL.").
 			With("provider", p.name)
 	}
-	request.Header = p.headers.Clone()
+	request.Header = maps.Clone(p.headers) // whose lists nobody changes
 	if id := identity.RequestID(ctx); id != "" {
 		request.Header.Set("X-Request-Id", id)
 	}

@@ -11,10 +11,9 @@ import (
 	"llmhist/platform/fault"
 )
 
-// guard bounds a response body in size and in silence. ctx is that of the call,
-// cancel ends the attempt alone.
-func (c *Client) guard(ctx context.Context, body io.ReadCloser, cancel context.CancelFunc) io.ReadCloser {
-	g := &guardedBody{ctx: ctx, client: c, body: body, cancel: cancel, left: c.limits.MaxBytes}
+// guard bounds a response body in size and in silence. ctx is that of the call.
+func (c *Client) guard(ctx context.Context, body io.ReadCloser) io.ReadCloser {
+	g := &guardedBody{ctx: ctx, client: c, body: body, left: c.limits.MaxBytes}
 	g.idle = time.AfterFunc(c.limits.Idle, g.silence)
 	g.idle.Stop()
 	return g
@@ -24,7 +23,6 @@ type guardedBody struct {
 	ctx    context.Context
 	client *Client
 	body   io.ReadCloser
-	cancel context.CancelFunc
 	left   int64
 	idle   *time.Timer
 
@@ -36,7 +34,7 @@ func (g *guardedBody) silence() {
 	g.mu.Lock()
 	g.silent = true
 	g.mu.Unlock()
-	g.cancel()
+	_ = g.body.Close() // under a read that waits
 }
 
 func (g *guardedBody) Read(p []byte) (int, error) {
@@ -82,9 +80,7 @@ func (g *guardedBody) tooLarge() error {
 
 func (g *guardedBody) Close() error {
 	g.idle.Stop()
-	err := g.body.Close()
-	g.cancel()
-	return err
+	return g.body.Close()
 }
 
 // placedBody is the body of a call that holds a place until it is closed.

@@ -66,12 +66,13 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 var errOtherHost = errors.New("redirect to another host")
 
 func sameHostOnly(next *http.Request, via []*http.Request) error {
-	first := via[0].URL
-	if next.URL.Host != first.Host || next.URL.Scheme != first.Scheme || len(via) > 3 {
+	if !sameHost(next.URL, via[0].URL) || len(via) > 3 {
 		return errOtherHost
 	}
 	return nil
 }
+
+func sameHost(a, b *url.URL) bool { return a.Host == b.Host && a.Scheme == b.Scheme }
 
 // Do sends the request and returns the response of a 2xx status, whose body
 // must be closed: until then it counts as one of Policy.Concurrency. Every other
@@ -144,27 +145,61 @@ func (c *Client) askOrRest(ctx context.Context, request *http.Request) (*http.Re
 // attempt sends the request once. The first attempt takes the body that is
 // there, others a copy.
 func (c *Client) attempt(ctx context.Context, request *http.Request, number int) (*http.Response, error) {
-	cancellable, cancel := context.WithCancel(ctx)
-	request = request.WithContext(cancellable)
-	if number > 1 && request.GetBody != nil {
-		body, err := request.GetBody()
-		if err != nil {
-			cancel()
+	request = request.WithContext(ctx)
+	if number > 1 {
+		if err := rewind(request); err != nil {
 			return nil, err
 		}
-		request.Body = body
 	}
-	response, err := c.http.Do(request)
+	response, err := c.send(request)
 	if err != nil {
-		cancel()
 		return nil, c.callFault(ctx, err)
 	}
-	response.Body = c.guard(ctx, response.Body, cancel)
+	response.Body = c.guard(ctx, response.Body)
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		defer func() { _ = response.Body.Close() }()
 		return nil, StatusFault(c.provider, response)
 	}
 	return response, nil
+}
+
+// send sends the request, and follows a redirect if that is allowed.
+func (c *Client) send(request *http.Request) (*http.Response, error) {
+	if request.URL.User != nil { // a credential that http.Client knows to send
+		return c.http.Do(request)
+	}
+	response, err := c.http.Transport.RoundTrip(request)
+	if err != nil || !redirects(response) || !replayable(request) {
+		return response, err
+	}
+	to, err := response.Location()
+	if err != nil {
+		return response, nil // leads nowhere; its status is the caller's to judge
+	}
+	_ = response.Body.Close()
+	if !sameHost(to, request.URL) {
+		return nil, errOtherHost
+	}
+	if err := rewind(request); err != nil {
+		return nil, err
+	}
+	return c.http.Do(request) // is redirected again
+}
+
+func redirects(response *http.Response) bool {
+	switch response.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// rewind gives a request that was sent its body again.
+func rewind(request *http.Request) (err error) {
+	if request.GetBody != nil {
+		request.Body, err = request.GetBody()
+	}
+	return err
 }
 
 // withAttempts adds how often a provider was asked in vain.

@@ -73,11 +73,9 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err == nil || !used.wasClosed(err) || request.Context().Err() != nil || !replayable(request) {
 		return response, err
 	}
-	if request.GetBody != nil {
-		request = request.WithContext(request.Context()) // a copy
-		if request.Body, err = request.GetBody(); err != nil {
-			return nil, err
-		}
+	request = request.WithContext(request.Context()) // a copy
+	if err := rewind(request); err != nil {
+		return nil, err
 	}
 	return t.onNewConnection(request)
 }

@@ -359,6 +359,27 @@ func TestAnAnswerThatWasPackedUnaskedIsUnpacked(t *testing.T) {
 	}
 }
 
+func TestARedirectWithinTheHostIsFollowed(t *testing.T) {
+	server, _ := countingServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/new" {
+			http.Redirect(w, r, "/new", http.StatusPermanentRedirect)
+			return
+		}
+		echo(w, r)
+	})
+	server.Start()
+	if got, err := ask(t, clientOf(t, Limits{}), server.URL+"/old", "question"); err != nil || got != "question" {
+		t.Errorf("%q, %v", got, err)
+	}
+	endless, _ := countingServer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.URL.Path+"/again", http.StatusTemporaryRedirect)
+	})
+	endless.Start()
+	if _, err := ask(t, clientOf(t, Limits{}), endless.URL, "question"); fault.CodeOf(err) != "provider_redirected" {
+		t.Errorf("without an end: %v", err)
+	}
+}
+
 func TestARefusalIsHeardThatComesBeforeTheQuestionIsSent(t *testing.T) {
 	server, _ := countingServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Connection", "close")
