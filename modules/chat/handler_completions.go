@@ -51,7 +51,7 @@ func (h handler) completeChat(c echo.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
-	at, err := h.service.room.enter()
+	at, err := h.service.room.enter(len(body))
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ var messageAnswers = []web.Answer{
 
 func (h handler) sendMessage(c echo.Context, in sendMessageInput) error {
 	ctx := c.Request().Context()
-	at, err := h.service.room.enter()
+	at, err := h.service.room.enter(len(in.Message))
 	if err != nil {
 		return err
 	}

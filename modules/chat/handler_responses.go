@@ -32,7 +32,7 @@ func (h handler) createResponse(c echo.Context, body []byte) error {
 	if err != nil {
 		return web.RenameFields(err, map[string]string{"messages": "input"})
 	}
-	at, err := h.service.room.enter()
+	at, err := h.service.room.enter(len(body))
 	if err != nil {
 		return err
 	}

@@ -209,7 +209,7 @@ var testDocs = fstest.MapFS{
 // place takes a place for an answer that is asked for without a handler.
 func (f *fixture) place(t testing.TB) *place {
 	t.Helper()
-	at, err := f.module.service.room.enter()
+	at, err := f.module.service.room.enter(0)
 	if err != nil {
 		t.Fatal(err)
 	}

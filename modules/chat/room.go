@@ -3,15 +3,19 @@ package chat
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"llmhist/platform/fault"
 )
 
 const (
-	// placeBytes is what an answer under way is reckoned to need: its request,
+	// placeBytes is what an answer under way is reckoned to need: a short request,
 	// two connections with their buffers, and the beginning of its text.
 	placeBytes = 128 << 10
+	// requestCopies is how often a request is in memory while it is answered: as it
+	// came, as it is looked into, and as it is kept.
+	requestCopies = 3
 	// longBytes is what one is reckoned to need whose long text or document is in
 	// memory, to be stored or sent whole.
 	longBytes = 8 << 20
@@ -25,8 +29,9 @@ const (
 
 // room keeps the answers under way within the memory of the process.
 type room struct {
-	places chan struct{} // of answers under way
-	long   chan struct{} // of those among them that hold a long text in memory
+	places int64         // for answers under way
+	taken  atomic.Int64  // of those
+	long   chan struct{} // of the answers that hold a long text in memory
 }
 
 // newRoom divides memory, in bytes: half of it is for answers under way, an
@@ -36,7 +41,7 @@ func newRoom(memory int64) *room {
 		memory = math.MaxInt64
 	}
 	return &room{
-		places: make(chan struct{}, min(max(memory/2/placeBytes, fewestPlaces), mostPlaces)),
+		places: min(max(memory/2/placeBytes, fewestPlaces), mostPlaces),
 		long:   make(chan struct{}, min(max(memory/8/longBytes, fewestLong), mostLong)),
 	}
 }
@@ -44,19 +49,21 @@ func newRoom(memory int64) *room {
 // place is that of one answer, until it is sent. It is used by one goroutine.
 type place struct {
 	room    *room
-	holding bool // memory for a long text too
+	size    int64 // in places
+	holding bool  // memory for a long text too
 }
 
-// enter takes a place for an answer. When there is none the answer is refused,
-// before anything is stored or sent.
-func (r *room) enter() (*place, error) {
-	select {
-	case r.places <- struct{}{}:
-		return &place{room: r}, nil
-	default:
+// enter takes a place for the answer to a request of so many bytes; a long request
+// takes several, but never more than half of them. When there is none the answer
+// is refused, before anything is stored or sent.
+func (r *room) enter(request int) (*place, error) {
+	size := min(1+int64(request)*requestCopies/placeBytes, r.places/2)
+	if r.taken.Add(size) > r.places {
+		r.taken.Add(-size)
 		return nil, &fault.Error{Kind: fault.Unavailable, Code: "overloaded", RetryAfter: overloadPause,
 			Detail: "As many answers are under way as this server has memory for. Try again shortly."}
 	}
+	return &place{room: r, size: size}, nil
 }
 
 // hold waits until there is memory for a long text. It may be called again.
@@ -84,5 +91,5 @@ func (p *place) letGo() {
 // leave gives back everything.
 func (p *place) leave() {
 	p.letGo()
-	<-p.room.places
+	p.room.taken.Add(-p.size)
 }

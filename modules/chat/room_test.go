@@ -81,8 +81,8 @@ func TestALongAnswerWaitsInAFileAndIsKeptWhole(t *testing.T) {
 			t.Errorf("stream %s: %d bytes and %d besides kept, %s", stream, len(kept.Content), len(kept.Extra), kept.Status)
 		}
 	}
-	if left, _ := os.ReadDir(dir); len(left) != 0 || len(f.module.service.room.long) != 0 || len(f.module.service.room.places) != 0 {
-		t.Errorf("left: %v, %d and %d places", left, len(f.module.service.room.long), len(f.module.service.room.places))
+	if left, _ := os.ReadDir(dir); len(left) != 0 || len(f.module.service.room.long) != 0 || f.module.service.room.taken.Load() != 0 {
+		t.Errorf("left: %v, %d and %d places", left, len(f.module.service.room.long), f.module.service.room.taken.Load())
 	}
 }
 
@@ -167,7 +167,7 @@ func TestAProviderThatFailedKeepsNoMemoryFromOthers(t *testing.T) {
 func TestWaitingForMemoryEnds(t *testing.T) {
 	r := newRoom(1)
 	enter := func() *place {
-		at, err := r.enter()
+		at, err := r.enter(0)
 		must(t, err)
 		return at
 	}
@@ -184,7 +184,39 @@ func TestWaitingForMemoryEnds(t *testing.T) {
 		t.Error(err)
 	}
 	last.leave()
-	if len(r.long) != fewestLong || len(r.places) != fewestLong {
-		t.Errorf("%d and %d are held by %d", len(r.long), len(r.places), fewestLong)
+	if len(r.long) != fewestLong || r.taken.Load() != fewestLong {
+		t.Errorf("%d and %d are held by %d", len(r.long), r.taken.Load(), fewestLong)
+	}
+}
+
+func TestALongRequestTakesThePlacesOfSeveral(t *testing.T) {
+	r := newRoom(64 << 20) // half of it is 256 places
+	const long = 1 << 20   // 3 MiB with its copies: 25 places
+	var inside []*place
+	for {
+		at, err := r.enter(long)
+		if err != nil {
+			break
+		}
+		inside = append(inside, at)
+	}
+	if len(inside) != 10 {
+		t.Errorf("%d requests of 1 MiB are in 32 MiB", len(inside))
+	}
+	short, err := r.enter(100)
+	must(t, err)
+	short.leave()
+	for _, at := range inside {
+		at.leave()
+	}
+	few := newRoom(1)
+	huge, err := few.enter(maxCompletionBody)
+	must(t, err) // the longest request is never refused for its length
+	beside, err := few.enter(100)
+	must(t, err)
+	huge.leave()
+	beside.leave()
+	if r.taken.Load() != 0 || few.taken.Load() != 0 {
+		t.Errorf("%d and %d places stay taken", r.taken.Load(), few.taken.Load())
 	}
 }
