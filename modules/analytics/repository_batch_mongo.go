@@ -250,6 +250,8 @@ func (r *mongoRepository) takeOver(ctx context.Context, left batchDocument) erro
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollTime) // nobody else can finish it for a while
+	defer cancel()
 	if len(batch.Deltas) == 0 {
 		if batch.Deltas, err = r.countBatch(ctx, batch); err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 )
 
 // detachedHours is how many hours one batch of DetachUser moves.
-const detachedHours = 200
+const detachedHours = 100
 
 // DetachUser changes events a step at a time and moves hours by batches: what an
 // hour holds is taken from it, and from the longer sums it is in, and added to

@@ -89,11 +89,16 @@ func (r *mongoRepository) events() *mongo.Collection  { return r.db.Collection(e
 func (r *mongoRepository) hours() *mongo.Collection   { return r.db.Collection(hourDocuments) }
 func (r *mongoRepository) batches() *mongo.Collection { return r.db.Collection(batchDocuments) }
 
-// rollTime bounds the adding of a batch whose events are stored. It and the
-// storing end long before batchLease does.
-const rollTime = 10 * time.Second
+const (
+	// rollTime bounds the adding of a batch whose events are stored. It and the
+	// storing end long before batchLease does.
+	rollTime = 20 * time.Second
+	// batchEvents is how many events a batch has at most. Each can be in an hour, a
+	// day and a month of its own, and a slow server needs seconds for them.
+	batchEvents = 200
+)
 
-// Append stores at most maxBatch events at a time. Events that are stored when
+// Append stores at most batchEvents events at a time. Events that are stored when
 // it fails stay, and are added to the sums by the next call that comes after
 // batchLease.
 func (r *mongoRepository) Append(ctx context.Context, events []Event) error {
@@ -105,7 +110,7 @@ func (r *mongoRepository) Append(ctx context.Context, events []Event) error {
 	order := slices.Clone(events)
 	slices.SortStableFunc(order, func(a, b Event) int { return strings.Compare(a.ID, b.ID) })
 	order = slices.CompactFunc(order, func(a, b Event) bool { return a.ID == b.ID })
-	for part := range slices.Chunk(order, maxBatch) {
+	for part := range slices.Chunk(order, batchEvents) {
 		if err := r.appendBatch(ctx, part); err != nil {
 			return err
 		}

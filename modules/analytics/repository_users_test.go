@@ -3,17 +3,14 @@ package analytics
 import (
 	"testing"
 	"time"
-
-	"llmhist/platform/database"
-	"llmhist/platform/testkit"
 )
 
 // TestWhoIsNeverAmongTheFirstOfADayCanBeTheFirstOfThemAll has an account that
 // comes every day with a little less than many others that come on one day each.
 func TestWhoIsNeverAmongTheFirstOfADayCanBeTheFirstOfThemAll(t *testing.T) {
 	const days, busy, faithful = 3, 3, 9999
-	testkit.EachDatabase(t, func(t *testing.T, db *database.DB) {
-		r := NewRepository(db)
+	eachStore(t, func(t *testing.T, s store) {
+		r := s.repository()
 		var events []Event
 		for d := range days {
 			at := day.AddDate(0, 0, d)
@@ -26,7 +23,8 @@ func TestWhoIsNeverAmongTheFirstOfADayCanBeTheFirstOfThemAll(t *testing.T) {
 				events = append(events, eventAt(at, by(faithful)))
 			}
 		}
-		mustAppend(t, r, events...)
+		persist(t, func() error { return r.Append(t.Context(), events) })
+		settled(t, s)
 		period := within(day, days*24*time.Hour)
 		top, err := r.ListTopUsers(t.Context(), period, 2)
 		if err != nil || len(top) != 2 || top[0].UserID != faithful || top[0].Requests != days*(busy-1) || top[1].UserID != 1 || top[1].Requests != busy {

@@ -2,7 +2,6 @@ package analytics
 
 import (
 	"encoding/json"
-	"maps"
 	"math"
 	"strconv"
 
@@ -185,13 +184,7 @@ func (c *sumChange) update(batch string) bson.M {
 }
 
 // alone returns the update for when no batch makes the change.
-func (c *sumChange) alone() bson.M {
-	key := maps.Clone(c.key)
-	if c.noted {
-		key["batches"] = bson.A{}
-	}
-	return c.extend(bson.M{"$setOnInsert": key})
-}
+func (c *sumChange) alone() bson.M { return c.extend(bson.M{"$setOnInsert": c.key}) }
 
 func (c *sumChange) extend(update bson.M) bson.M {
 	if len(c.fields) > 0 {
