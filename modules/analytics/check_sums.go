@@ -19,7 +19,7 @@ type total struct {
 }
 
 // monthKind is a month and what its sums are kept by: the five kinds of rows of
-// analytics_sums, and the accounts' requests of analytics_ranks.
+// longer sums, and the accounts' requests of analytics_ranks.
 type monthKind struct {
 	month    int64
 	grain    grain

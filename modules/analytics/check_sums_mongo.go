@@ -99,7 +99,7 @@ func (r *mongoRepository) storedTotals(ctx context.Context, period Period) (mont
 		fields          []string
 	}{{everyoneDocuments, true, false, summedFields()}, {userDocuments, false, false, summedFields()}, {rankDocuments, false, true, []string{"requests"}}} {
 		sums, err := database.SumDocuments[kind](ctx, r.db, database.Sums{
-			Collection: c.collection, Match: bson.M{"start": bson.M{"$gte": period.From.Unix(), "$lt": period.To.Unix()}},
+			Collection: c.collection, Match: longerSumsOf(period),
 			By: bson.D{{Key: "grain", Value: "$grain"}, {Key: "start", Value: "$start"}}, Fields: c.fields,
 		})
 		if err != nil {

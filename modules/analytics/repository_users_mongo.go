@@ -96,13 +96,10 @@ func (r *mongoRepository) sumAmong(ctx context.Context, places []shelf, fields [
 // with ListTopUsers, for one service everybody is looked at.
 func (r *mongoRepository) CountUsers(ctx context.Context, scope Scope) (int64, error) {
 	switch {
-	case !scope.From.Before(scope.To):
+	case !scope.From.Before(scope.To) || scope.UserID != nil && *scope.UserID <= 0:
 		return 0, ctx.Err()
 	case scope.UserID != nil:
-		users, err := r.sumAmong(ctx, shelvesOf(scope, grainMonth, *scope.UserID), []string{"requests"})
-		if *scope.UserID <= 0 {
-			users = nil
-		}
+		users, err := r.usersIn(ctx, shelvesOf(scope, grainMonth, *scope.UserID))
 		return int64(len(users)), err
 	case scope.Service != "":
 		users, err := r.usersIn(ctx, shelvesOf(scope, grainMonth, ofAccounts()))

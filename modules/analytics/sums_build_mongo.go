@@ -7,7 +7,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"llmhist/platform/database"
 	"llmhist/platform/fault"
@@ -23,68 +22,6 @@ const (
 	buildRenewal = 10 * time.Second
 	buildRead    = 30 * time.Second
 )
-
-// sumsState is the document of analytics_state that tells how far the longer sums
-// were made from the hours that a release without them left.
-type sumsState struct {
-	ID       string `bson:"_id"`
-	Before   int64  `bson:"before"` // the months before it are made; Unix seconds
-	Complete bool   `bson:"complete"`
-}
-
-const sumsStateID = "sums"
-
-// completeSums makes the longer sums, once. Nothing serves from this database
-// before they are complete, so that nobody adds to the hours meanwhile.
-func (r *mongoRepository) completeSums(ctx context.Context) error {
-	state, err := r.sumsState(ctx)
-	if err != nil || state.Complete {
-		return err
-	}
-	_, any, err := r.firstHour(ctx, bson.M{})
-	if err != nil {
-		return err
-	}
-	if !any {
-		return r.setSumsState(ctx, bson.M{"complete": true})
-	}
-	return r.buildAlone(ctx, func(ctx context.Context, b *build) error {
-		state, err := r.sumsState(ctx) // another process may have been first
-		if err != nil || state.Complete {
-			return err
-		}
-		began := time.Now()
-		r.db.Logger().InfoContext(ctx, "sums of usage by day, by month and of everyone are made from the hours, once")
-		if err := b.all(ctx, time.Unix(state.Before, 0).UTC()); err != nil {
-			return err
-		}
-		r.db.Logger().InfoContext(ctx, "sums of usage are made", "took_ms", time.Since(began).Milliseconds())
-		return nil
-	})
-}
-
-func (r *mongoRepository) sumsState(ctx context.Context) (sumsState, error) {
-	var state sumsState
-	err := r.db.Do(ctx, func(ctx context.Context) error {
-		return r.db.Collection(stateDocuments).FindOne(ctx, bson.M{"_id": sumsStateID}).Decode(&state)
-	})
-	if database.IsNotFound(err) {
-		return sumsState{}, nil
-	}
-	return state, err
-}
-
-func (r *mongoRepository) setSumsState(ctx context.Context, fields bson.M) error {
-	set := func(ctx context.Context) error {
-		_, err := r.db.Collection(stateDocuments).UpdateOne(ctx, bson.M{"_id": sumsStateID}, bson.M{"$set": fields}, options.UpdateOne().SetUpsert(true))
-		return err
-	}
-	err := r.db.Do(ctx, set)
-	if database.IsDuplicate(err) { // two processes made it at once
-		err = r.db.Do(ctx, set)
-	}
-	return err
-}
 
 // RebuildMonth makes the longer sums of a month again; see checked. Nobody may
 // add to its hours meanwhile.
@@ -242,14 +179,12 @@ func (b *build) days(ctx context.Context, period Period) ([]time.Time, error) {
 // first, so that one that was interrupted can be made again.
 func (b *build) month(ctx context.Context, month time.Time) error {
 	period := Period{month, BucketMonth.next(month)}
-	which := bson.M{"grain": bson.M{"$in": bson.A{int64(grainHour), int64(grainDay), int64(grainMonth)}},
-		"start": bson.M{"$gte": period.From.Unix(), "$lt": period.To.Unix()}}
 	for _, collection := range []string{everyoneDocuments, userDocuments, rankDocuments} {
 		if err := b.renew(ctx); err != nil {
 			return err
 		}
 		err := b.db.Do(ctx, func(ctx context.Context) error {
-			_, err := b.db.Collection(collection).DeleteMany(ctx, which)
+			_, err := b.db.Collection(collection).DeleteMany(ctx, longerSumsOf(period))
 			return err
 		})
 		if err != nil {
@@ -266,6 +201,12 @@ func (b *build) month(ctx context.Context, month time.Time) error {
 		}
 	}
 	return nil
+}
+
+// longerSumsOf selects what is derived from the hours of whole months.
+func longerSumsOf(period Period) bson.M {
+	return bson.M{"grain": bson.M{"$in": bson.A{int64(grainHour), int64(grainDay), int64(grainMonth)}},
+		"start": bson.M{"$gte": period.From.Unix(), "$lt": period.To.Unix()}}
 }
 
 func (b *build) day(ctx context.Context, day time.Time) error {

@@ -99,6 +99,38 @@ func TestALaterStartMakesNoSumsAgain(t *testing.T) {
 	}
 }
 
+func TestAServerThatWaitedForAnotherMakesNoSumsAgain(t *testing.T) {
+	db := testkit.Mongo(t)
+	hoursOnly(t, db, acrossMonths()...)
+	first := NewMongoRepository(db).(*mongoRepository)
+	var second sync.WaitGroup
+	var before map[string]bson.M
+	err := first.buildAlone(t.Context(), func(ctx context.Context, b *build) error {
+		began := make(chan struct{})
+		second.Go(func() {
+			close(began)
+			if err := NewMongoRepository(db).(*mongoRepository).completeSums(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		<-began
+		time.Sleep(2 * buildPause) // until it waits
+		if err := b.all(ctx, time.Time{}); err != nil {
+			return err
+		}
+		hoursOnly(t, db, eventAt(day.AddDate(0, 0, 9))) // of which a second making would tell
+		before = derivedDocuments(t, db)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Wait()
+	if diff := cmp.Diff(before, derivedDocuments(t, db)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAnInterruptedStartIsCompletedByTheNext(t *testing.T) {
 	// The batch; of each month three removals, four collections for each day, and
 	// the note of it; that all is complete; the batch.
