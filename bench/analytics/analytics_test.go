@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"llmhist/modules/analytics"
 )
 
 func TestTheHoursHoldEveryEvent(t *testing.T) {
@@ -32,6 +34,32 @@ func TestAPercentileIsTheNearestRank(t *testing.T) {
 	}
 	if got := percentile(list[:1], 0.5); got != 1 {
 		t.Errorf("of one: %d", got)
+	}
+}
+
+func TestDocumentsAreFilledAndAskedToo(t *testing.T) {
+	if os.Getenv("TEST_MONGO_URI") == "" {
+		if os.Getenv("LLMHIST_TEST_ALL") != "" {
+			t.Fatal("TEST_MONGO_URI is not set")
+		}
+		t.Skip("SKIPPED: no MongoDB; set TEST_MONGO_URI or use make test-all")
+	}
+	o := options{events: 60, accounts: 5, days: 7, runs: 1, mongo: os.Getenv("TEST_MONGO_URI")} // the tests' server is slow
+	e, err := o.open(t.Context(), partMongo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.close(t.Context()) }()
+	now := time.Now().UTC()
+	if f, err := e.fill(t.Context(), o, now); err != nil || f.hours == 0 || f.sums <= f.hours {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	scope := analytics.Scope{Period: analytics.Period{From: now.AddDate(0, 0, -8).Truncate(time.Hour), To: now.Add(time.Hour).Truncate(time.Hour)}}
+	if rollups, err := e.repository().ListRollups(t.Context(), scope, analytics.Group{}); err != nil || len(rollups) != 1 || rollups[0].Requests != 60 {
+		t.Fatalf("%+v, %v", rollups, err)
+	}
+	if answers, err := ask(t.Context(), e, o, now); err != nil || len(answers) == 0 {
+		t.Fatalf("%d answers, %v", len(answers), err)
 	}
 }
 

@@ -6,6 +6,9 @@
 // It asks the module itself, through its routes and through its repository, in
 // this process. PostgreSQL is measured where TEST_DATABASE_URL names a server
 // whose databases may be made and dropped; tools/postgresserver.sh starts one.
+// With --parts mongo, the MongoDB that TEST_MONGO_URI names is measured. The
+// server that tools/mongoserver.sh starts reads every document for any question:
+// it is good for a few thousand events and says nothing of a MongoDB.
 package main
 
 import (
@@ -13,18 +16,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
-	"net/url"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"llmhist/bench/rig"
-	"llmhist/platform/database"
 )
 
 func main() {
@@ -40,6 +39,7 @@ func main() {
 const (
 	partSQLite   = "sqlite"
 	partPostgres = "postgres"
+	partMongo    = "mongo"
 )
 
 // options say what to measure and how much of it.
@@ -53,10 +53,11 @@ type options struct {
 	out      string
 	dir      string // for the databases; "" = a temporary one
 	postgres string // address of a server
+	mongo    string
 }
 
 func parseOptions(args []string) (options, error) {
-	o := options{postgres: os.Getenv("TEST_DATABASE_URL")}
+	o := options{postgres: os.Getenv("TEST_DATABASE_URL"), mongo: os.Getenv("TEST_MONGO_URI")}
 	flags := flag.NewFlagSet("analytics", flag.ContinueOnError)
 	flags.IntVar(&o.events, "events", 10_000_000, "events to sum")
 	flags.IntVar(&o.accounts, "accounts", 10_000, "accounts that made them")
@@ -71,8 +72,8 @@ func parseOptions(args []string) (options, error) {
 	}
 	o.parts = strings.Split(*parts, ",")
 	for _, part := range o.parts {
-		if part != partSQLite && part != partPostgres {
-			return o, fmt.Errorf("--parts: %q is neither sqlite nor postgres", part)
+		if part != partSQLite && part != partPostgres && part != partMongo {
+			return o, fmt.Errorf("--parts: %q is none of sqlite, postgres and mongo", part)
 		}
 	}
 	if o.events < 1000 || o.events > 100_000_000 || o.accounts < 10 || o.accounts > 1_000_000 {
@@ -104,6 +105,10 @@ func run(ctx context.Context, args []string) error {
 			r.skipped = append(r.skipped, "PostgreSQL, because TEST_DATABASE_URL names no server")
 			continue
 		}
+		if part == partMongo && o.mongo == "" {
+			r.skipped = append(r.skipped, "MongoDB, because TEST_MONGO_URI names no server")
+			continue
+		}
 		measured, err := measureEngine(ctx, o, part)
 		if err != nil {
 			return fmt.Errorf("%s: %w", part, err)
@@ -111,33 +116,6 @@ func run(ctx context.Context, args []string) error {
 		r.engines = append(r.engines, measured)
 	}
 	return r.write()
-}
-
-// open opens an empty database of the engine.
-func (o options) open(ctx context.Context, part string) (*database.DB, error) {
-	quiet := slog.New(slog.DiscardHandler)
-	if part == partSQLite {
-		return database.OpenSQLite(ctx, filepath.Join(o.dir, "analytics.db"), quiet)
-	}
-	address, err := url.Parse(o.postgres)
-	if err != nil {
-		return nil, errors.New("TEST_DATABASE_URL is not an address")
-	}
-	server, err := database.OpenPostgres(ctx, o.postgres, quiet)
-	if err != nil {
-		return nil, err
-	}
-	const name = "llmhist_bench_analytics"
-	for _, statement := range []string{"DROP DATABASE IF EXISTS " + name + " WITH (FORCE)", "CREATE DATABASE " + name} {
-		if _, err = server.Handle().ExecContext(ctx, statement); err != nil {
-			break
-		}
-	}
-	if err := errors.Join(err, server.Close()); err != nil {
-		return nil, err
-	}
-	address.Path = "/" + name
-	return database.OpenPostgres(ctx, address.String(), quiet)
 }
 
 func say(format string, args ...any) {

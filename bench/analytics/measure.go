@@ -63,30 +63,30 @@ var windows = []struct {
 }{{"24 h", 1}, {"7 d", 7}, {"30 d", 30}, {"90 d", 90}, {"400 d", 400}}
 
 func measureEngine(ctx context.Context, o options, part string) (m measured, err error) {
-	db, err := o.open(ctx, part)
+	e, err := o.open(ctx, part)
 	if err != nil {
 		return m, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	m.name = map[string]string{partSQLite: "SQLite", partPostgres: "PostgreSQL"}[part]
-	if m.version, err = versionOf(ctx, db); err != nil {
+	defer func() { err = errors.Join(err, e.close(context.WithoutCancel(ctx))) }()
+	m.name = e.name
+	if m.version, err = e.version(ctx); err != nil {
 		return m, err
 	}
 	now := time.Now().UTC()
-	if m.filled, err = fill(ctx, db, o, now); err != nil {
+	if m.filled, err = e.fill(ctx, o, now); err != nil {
 		return m, err
 	}
 	begin, err := rig.ReadClock(os.Getpid())
 	if err != nil {
 		return m, err
 	}
-	if m.answers, err = ask(ctx, db, o, now); err != nil {
+	if m.answers, err = ask(ctx, e, o, now); err != nil {
 		return m, err
 	}
-	if err := m.measureUsers(ctx, db, o, now); err != nil {
+	if err := m.measureUsers(ctx, e.repository(), o, now); err != nil {
 		return m, err
 	}
-	if m.recording, err = measureRecording(ctx, db, o); err != nil {
+	if m.recording, err = measureRecording(ctx, e, o); err != nil {
 		return m, err
 	}
 	end, err := rig.ReadClock(os.Getpid())
@@ -105,8 +105,8 @@ func versionOf(ctx context.Context, db *database.DB) (string, error) {
 }
 
 // ask puts every question about every window, for everyone and for one account.
-func ask(ctx context.Context, db *database.DB, o options, now time.Time) (list []answered, err error) {
-	module, leave, err := openModule(db, o)
+func ask(ctx context.Context, e engine, o options, now time.Time) (list []answered, err error) {
+	module, leave, err := openModule(e, o)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func ask(ctx context.Context, db *database.DB, o options, now time.Time) (list [
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s, %s: %w", q.name, w.name, who.name, err)
 				}
-				say("%s: %s, %s, %s: p50 %s, p95 %s", db.Dialect(), a.name, a.window, a.of, percentile(a.times, 0.5), percentile(a.times, 0.95))
+				say("%s: %s, %s, %s: p50 %s, p95 %s", e.name, a.name, a.window, a.of, percentile(a.times, 0.5), percentile(a.times, 0.95))
 				list = append(list, a)
 			}
 		}
@@ -138,15 +138,15 @@ func ask(ctx context.Context, db *database.DB, o options, now time.Time) (list [
 	return list, nil
 }
 
-// openModule opens the module over the database. leave closes it, with what waits
+// openModule opens the module over the engine. leave closes it, with what waits
 // stored.
-func openModule(db *database.DB, o options) (module *analytics.Module, leave func() error, err error) {
+func openModule(e engine, o options) (module *analytics.Module, leave func() error, err error) {
 	outbox, err := os.MkdirTemp("", "llmhist-outbox-")
 	if err != nil {
 		return nil, nil, err
 	}
 	module, err = analytics.New(analytics.DefaultConfig(), analytics.Deps{
-		Repository: analytics.NewRepository(db), OutboxDir: filepath.Join(outbox, "analytics"), Logger: quiet(),
+		Repository: e.repository(), OutboxDir: filepath.Join(outbox, "analytics"), Logger: quiet(),
 		CountUsers: func(context.Context) (int64, error) { return int64(o.accounts), nil },
 	})
 	if err != nil {
@@ -207,8 +207,7 @@ func repeat(runs int, do func() error) ([]time.Duration, error) {
 
 // measureUsers measures the two questions by themselves that are about all
 // accounts, and the storing of one event and of many.
-func (m *measured) measureUsers(ctx context.Context, db *database.DB, o options, now time.Time) error {
-	r := analytics.NewRepository(db)
+func (m *measured) measureUsers(ctx context.Context, r analytics.Repository, o options, now time.Time) error {
 	for _, w := range windows {
 		if w.days > o.days {
 			continue

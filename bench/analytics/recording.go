@@ -15,7 +15,6 @@ import (
 	"llmhist/bench/load"
 	"llmhist/bench/rig"
 	"llmhist/modules/analytics"
-	"llmhist/platform/database"
 	"llmhist/platform/identity"
 	"llmhist/platform/web"
 )
@@ -37,8 +36,8 @@ type turn struct {
 }
 
 // measureRecording puts load on an answer of 1 KB that costs nothing else.
-func measureRecording(ctx context.Context, db *database.DB, o options) (found recording, err error) {
-	module, leave, err := openModule(db, o)
+func measureRecording(ctx context.Context, e engine, o options) (found recording, err error) {
+	module, leave, err := openModule(e, o)
 	if err != nil {
 		return found, err
 	}

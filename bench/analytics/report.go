@@ -61,10 +61,10 @@ func (r *report) markdown() string {
 	for _, m := range r.engines {
 		rows := fmt.Sprintf("%s; %d rows of hours, %d of their latencies, %d of longer sums", m.version, m.filled.hours, m.filled.latencies, m.filled.sums)
 		if m.filled.derived > 0 {
-			rows += ", which the migration made in " + m.filled.derived.Round(time.Second).String()
+			rows += ", which were made in " + m.filled.derived.Round(time.Second).String()
 		}
 		others := "other programs"
-		if m.name == "PostgreSQL" {
+		if m.name != "SQLite" {
 			others = "the server and other programs"
 		}
 		lines = append(lines, [2]string{m.name, fmt.Sprintf("%s; %s used %.0f %% of the CPU time of the machine meanwhile", rows, others, 100*m.noise.Others)})

@@ -69,9 +69,14 @@ func (a Archive) Import(ctx context.Context, stream string, lines *archive.Lines
 	return fmt.Errorf("analytics has no stream %s", stream)
 }
 
-// Complete has nothing left to do: sums over longer times than an hour, which no
-// archive holds, grow with the hours that are imported.
-func (a Archive) Complete(context.Context) error { return nil }
+// Complete makes sums over longer times than an hour, which no archive holds. In SQL
+// they grow with the hours that are imported.
+func (a Archive) Complete(ctx context.Context) error {
+	if a.documents == nil {
+		return nil
+	}
+	return a.completeDocuments(ctx)
+}
 
 // Count returns how many events and hours there are.
 func (a Archive) Count(ctx context.Context) (int64, error) {
@@ -87,7 +92,7 @@ func (a Archive) Clear(ctx context.Context) error {
 		return database.DeleteAllRows(ctx, a.db, "analytics_events", "analytics_latencies", "analytics_hours",
 			"analytics_sums", "analytics_ranks", "analytics_accounts")
 	}
-	if err := database.DropCollections(ctx, a.documents, archivedCollections()...); err != nil {
+	if err := database.DropCollections(ctx, a.documents, append(archivedCollections(), derivedCollections()...)...); err != nil {
 		return err
 	}
 	return EnsureIndexes(ctx, a.documents)

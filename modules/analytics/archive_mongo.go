@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -12,7 +13,18 @@ import (
 	"llmhist/platform/uid"
 )
 
+// archivedCollections are those that something is in where anything is stored.
 func archivedCollections() []string { return []string{eventDocuments, hourDocuments, batchDocuments} }
+
+func derivedCollections() []string {
+	return []string{everyoneDocuments, userDocuments, rankDocuments, accountDocuments, stateDocuments}
+}
+
+// completeDocuments makes the longer sums, which no archive holds, from the hours
+// that were imported.
+func (a Archive) completeDocuments(ctx context.Context) error {
+	return NewMongoRepository(a.documents).(*mongoRepository).rebuildAll(ctx)
+}
 
 // exportDocuments waits until everything recorded before it is in the sums. Of
 // what is recorded while it runs, sums can be ahead of the events, never behind.
@@ -123,19 +135,15 @@ func (a Archive) insertHourDocuments(ctx context.Context, page []archivedHour) e
 	documents := make([]bson.M, len(page))
 	for i, archived := range page {
 		hour, latencies := archived.rows()
-		delta := newDelta(hour.Key, nil)
-		document := bson.M{
-			"_id": delta.id(), "hour": hour.Key.Hour, "day": hour.Key.Hour - hour.Key.Hour%86400, "user_id": hour.Key.UserID,
-			"service": hour.Key.Service, "provider": hour.Key.Provider, "model": hour.Key.Model,
-			"first_ms": hour.FirstMS, "last_ms": hour.LastMS, "batches": bson.A{},
-		}
-		for _, field := range figureFields {
-			if n := *field.of(&hour.Figures); n != 0 {
-				document[field.name] = n
-			}
-		}
+		delta := newDelta(hour.Key, fieldsOf(hour.Figures))
 		for _, bucket := range latencies {
-			document[bucketField(bucket.Bucket)] = bucket.Requests
+			delta.Fields[bucketField(bucket.Bucket)] = bucket.Requests
+		}
+		change := changeOfHour(&delta, hour)
+		document := bson.M{"_id": change.id, "first_ms": hour.FirstMS, "last_ms": hour.LastMS, "batches": bson.A{}}
+		maps.Copy(document, change.key)
+		for field, n := range change.fields {
+			document[field] = n
 		}
 		documents[i] = document
 	}

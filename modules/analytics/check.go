@@ -25,9 +25,11 @@ type checked interface {
 	// ListHourSums returns the stored sums of the hour and its histogram.
 	ListHourSums(ctx context.Context, hour time.Time) (hourSums, error)
 	// ListStaleMonths returns the months in which sums over longer times or over
-	// everyone are not those of the hours, as of one moment.
+	// everyone are not those of the hours, as of one moment. A month that is never
+	// still for a moment is left out by an engine without snapshots.
 	ListStaleMonths(ctx context.Context) ([]time.Time, error)
-	// RebuildMonth makes the longer sums of a month again, from its hours.
+	// RebuildMonth makes the longer sums of a month again, from its hours. An engine
+	// without transactions needs nobody to add to them meanwhile.
 	RebuildMonth(ctx context.Context, month time.Time) error
 	// AddSums adds to what is stored of the hour and of longer times, exactly once.
 	AddSums(ctx context.Context, sums hourSums) error

@@ -165,7 +165,7 @@ const maxPending = 1000
 // tells its hour.
 func (r *mongoRepository) ListPending(ctx context.Context, before time.Time) (map[int64]bool, int, error) {
 	batches, err := database.Documents[batchDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
-		return r.batches().Find(ctx, bson.M{}, options.Find().SetLimit(maxPending))
+		return r.batches().Find(ctx, bson.M{"_id": bson.M{"$ne": buildBatch}}, options.Find().SetLimit(maxPending))
 	})
 	hours, old := map[int64]bool{}, 0
 	for _, batch := range batches {
@@ -185,9 +185,3 @@ func (r *mongoRepository) ListPending(ctx context.Context, before time.Time) (ma
 
 // Recover completes what interrupted processes left; see checked.
 func (r *mongoRepository) Recover(ctx context.Context) error { return r.recover(ctx) }
-
-// ListStaleMonths returns nothing: only hours are kept in documents.
-func (r *mongoRepository) ListStaleMonths(context.Context) ([]time.Time, error) { return nil, nil }
-
-// RebuildMonth has nothing to make.
-func (r *mongoRepository) RebuildMonth(context.Context, time.Time) error { return nil }

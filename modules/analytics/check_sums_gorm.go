@@ -2,45 +2,12 @@ package analytics
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"gorm.io/gorm"
 
 	"llmhist/platform/database"
 )
-
-// comparing bounds the comparison of all sums, and rebuilding the making of
-// those of a month: both look at every hour.
-const (
-	comparing  = 10 * time.Minute
-	rebuilding = 10 * time.Minute
-)
-
-// total is the sum of one kind of rows over a month.
-type total struct {
-	Figures
-	Histogram
-}
-
-// monthKind is a month and what its sums are kept by: the five kinds of rows of
-// analytics_sums, and the accounts' requests of analytics_ranks.
-type monthKind struct {
-	month    int64
-	grain    grain
-	everyone bool
-	ranks    bool
-}
-
-type monthTotals map[monthKind]*total
-
-func (m monthTotals) of(kind monthKind) *total {
-	kind.month = grainMonth.start(kind.month)
-	if m[kind] == nil {
-		m[kind] = &total{}
-	}
-	return m[kind]
-}
 
 // ListStaleMonths compares the totals of every month; see checked.
 func (r *gormRepository) ListStaleMonths(ctx context.Context) ([]time.Time, error) {
@@ -56,16 +23,7 @@ func (r *gormRepository) ListStaleMonths(ctx context.Context) ([]time.Time, erro
 	if err != nil {
 		return nil, database.Fault(err)
 	}
-	var months []time.Time
-	for _, all := range []monthTotals{stored, derived} {
-		for kind := range all {
-			if *stored.of(kind) != *derived.of(kind) {
-				months = append(months, time.Unix(kind.month, 0).UTC())
-			}
-		}
-	}
-	slices.SortFunc(months, time.Time.Compare)
-	return slices.Compact(months), nil
+	return stored.differing(derived), nil
 }
 
 func (m monthTotals) addStored(db *gorm.DB) error {
@@ -91,12 +49,6 @@ func (m monthTotals) addStoredRanks(db *gorm.DB) error {
 		m.of(monthKind{month: row.Start, grain: row.Grain, ranks: true}).Requests += row.Requests
 	}
 	return err
-}
-
-// kindsOf lists what the requests of an hour are summed in beside it.
-func kindsOf(hour int64) []monthKind {
-	return []monthKind{{hour, grainHour, true, false}, {hour, grainDay, true, false}, {hour, grainMonth, true, false},
-		{hour, grainDay, false, false}, {hour, grainMonth, false, false}}
 }
 
 func (m monthTotals) addHours(db *gorm.DB) error {

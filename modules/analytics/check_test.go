@@ -44,12 +44,10 @@ func (s store) changeHour(t *testing.T, figure string, by int64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.rebuild(t)
-		return
-	}
-	if _, err := s.documents.Collection(hourDocuments).UpdateMany(t.Context(), bson.M{"user_id": int64(1)}, bson.M{"$inc": bson.M{figure: by}}); err != nil {
+	} else if _, err := s.documents.Collection(hourDocuments).UpdateMany(t.Context(), bson.M{"user_id": int64(1)}, bson.M{"$inc": bson.M{figure: by}}); err != nil {
 		t.Fatal(err)
 	}
+	s.rebuild(t)
 }
 
 // rebuild makes what is derived from the hours of the month of day.
@@ -72,12 +70,10 @@ func (s store) deleteHours(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.rebuild(t)
-		return
-	}
-	if _, err := s.documents.Collection(hourDocuments).DeleteMany(t.Context(), bson.M{}); err != nil {
+	} else if _, err := s.documents.Collection(hourDocuments).DeleteMany(t.Context(), bson.M{}); err != nil {
 		t.Fatal(err)
 	}
+	s.rebuild(t)
 }
 
 func TestHoursAreHeldAgainstTheirEvents(t *testing.T) {

@@ -3,11 +3,11 @@
 // /analytics and the tables analytics_events (one row per request),
 // analytics_hours (sums per UTC hour, user, service, provider and model) and
 // analytics_latencies (histograms of the same hours), or the document collections
-// analytics_events, analytics_hours and analytics_batches. Questions are answered
-// from sums, so figures are by whole UTC hours.
+// that mongoRepository lists. Questions are answered from sums, so figures are by
+// whole UTC hours.
 //
-// In SQL, everything else is derived from the hours in the transactions that
-// change them: analytics_sums (by day and month of each user, and by hour, day and
+// Everything else is derived from the hours by what changes them, in SQL in the
+// same transactions: analytics_sums (by day and month of each user, and by hour, day and
 // month of everyone), analytics_ranks (requests of accounts by day and month) and
 // analytics_accounts (when an account came first and last). A question cuts its
 // period into whole months, whole days beside them and hours at its ends, so that

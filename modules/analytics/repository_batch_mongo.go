@@ -2,8 +2,6 @@ package analytics
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -15,21 +13,23 @@ import (
 	"llmhist/platform/fault"
 )
 
-// batchDocument is a change of many hours that is made exactly once:
+// batchDocument is a change of many hours, and of all that is derived from them,
+// that is made exactly once:
 //
 //  1. The batch is inserted with the ids of its events, then the events. An
 //     event belongs to the batch it names, so one that two batches tried to store
 //     is in one of them.
-//  2. What is to be added to which hour is written into the batch.
-//  3. Each hour is changed by one update that also notes the batch in it.
-//  4. The batch is marked as added, its notes are taken out of the hours, and it
-//     is removed.
+//  2. What is to be added to which hour is written into the batch. What is to be
+//     added to everything else follows from it; see changesOf.
+//  3. Each document is changed by one update that also notes the batch in it.
+//  4. The batch is marked as added, its notes are taken out of the documents, and
+//     it is removed.
 //
 // A batch belongs to the process that inserted it for batchLease after At; that
 // process gives up on it long before. Then another one can take it over, with
 // one conditional update of At, and goes on where it stands: before step 2 it
-// counts the events that name the batch; in step 3 it passes over the hours that
-// have its note; after it was marked nothing is added any more. Later operations
+// counts the events that name the batch; in step 3 it passes over what has its
+// note; after it was marked nothing is added any more. Later operations
 // of the first process find another At and do nothing.
 type batchDocument struct {
 	ID     string          `bson:"_id"`
@@ -42,94 +42,6 @@ type batchDocument struct {
 // batchLease is longer than a process works on a batch, which is at most
 // appendTimeout and rollTime, and clocks may differ by the rest.
 const batchLease = time.Minute
-
-// deltaDocument is what is added to one hour. Fields are those of the hour's
-// document, latency buckets included.
-type deltaDocument struct {
-	Hour     int64            `bson:"hour"`
-	UserID   int64            `bson:"user_id"`
-	Service  string           `bson:"service"`
-	Provider string           `bson:"provider"`
-	Model    string           `bson:"model"`
-	Fields   map[string]int64 `bson:"fields"`
-	FirstMS  int64            `bson:"first_ms"` // 0 = leaves the hour's as they are
-	LastMS   int64            `bson:"last_ms"`
-}
-
-// figureFields are the fields of an hour's document that hold Figures.
-var figureFields = []struct {
-	name string
-	of   func(*Figures) *int64
-}{
-	{"requests", func(f *Figures) *int64 { return &f.Requests }},
-	{"failed", func(f *Figures) *int64 { return &f.Failed }},
-	{"input_tokens", func(f *Figures) *int64 { return &f.InputTokens }},
-	{"output_tokens", func(f *Figures) *int64 { return &f.OutputTokens }},
-	{"input_bytes", func(f *Figures) *int64 { return &f.InputBytes }},
-	{"output_bytes", func(f *Figures) *int64 { return &f.OutputBytes }},
-	{"cost_nano_usd", func(f *Figures) *int64 { return &f.CostNanoUSD }},
-	{"latency_sum_ms", func(f *Figures) *int64 { return &f.LatencySumMS }},
-	{"latency_count", func(f *Figures) *int64 { return &f.LatencyCount }},
-	{"ttft_sum_ms", func(f *Figures) *int64 { return &f.TTFTSumMS }},
-	{"ttft_count", func(f *Figures) *int64 { return &f.TTFTCount }},
-}
-
-// bucketField names the field of a latency bucket.
-func bucketField(bucket int) string { return fmt.Sprintf("latency_%d", bucket) }
-
-// deltasOf sums events, of which each has another id, by hour.
-func deltasOf(events []Event) []deltaDocument {
-	stored := make(map[string]bool, len(events))
-	for i := range events {
-		stored[events[i].ID] = true
-	}
-	hours, latencies := rollUp(events, stored)
-	list := make([]deltaDocument, len(hours))
-	index := make(map[rollupKey]int, len(hours))
-	for i, row := range hours {
-		fields := map[string]int64{}
-		for _, field := range figureFields {
-			if n := *field.of(&row.Figures); n != 0 {
-				fields[field.name] = n
-			}
-		}
-		list[i] = newDelta(row.Key, fields)
-		list[i].FirstMS, list[i].LastMS = row.FirstMS, row.LastMS
-		index[row.Key] = i
-	}
-	for _, row := range latencies {
-		list[index[row.Key]].Fields[bucketField(row.Bucket)] = row.Requests
-	}
-	return list
-}
-
-func newDelta(key rollupKey, fields map[string]int64) deltaDocument {
-	return deltaDocument{Hour: key.Hour, UserID: key.UserID, Service: key.Service, Provider: key.Provider, Model: key.Model, Fields: fields}
-}
-
-// id returns the _id of the hour's document. JSON keeps any two keys apart,
-// whatever is in their texts.
-func (d *deltaDocument) id() string {
-	text, err := json.Marshal([]any{d.Hour, d.UserID, d.Service, d.Provider, d.Model})
-	if err != nil { // numbers and strings always have JSON
-		panic(err)
-	}
-	return string(text)
-}
-
-// change returns the update that adds d and notes the batch.
-func (d *deltaDocument) change(batch string) bson.M {
-	change := bson.M{
-		"$inc":  d.Fields,
-		"$push": bson.M{"batches": batch},
-		"$setOnInsert": bson.M{"hour": d.Hour, "day": d.Hour - d.Hour%86400, "user_id": d.UserID,
-			"service": d.Service, "provider": d.Provider, "model": d.Model},
-	}
-	if d.FirstMS != 0 {
-		change["$min"], change["$max"] = bson.M{"first_ms": d.FirstMS}, bson.M{"last_ms": d.LastMS}
-	}
-	return change
-}
 
 func (r *mongoRepository) insertBatch(ctx context.Context, batch batchDocument) error {
 	return r.db.Do(ctx, func(ctx context.Context) error {
@@ -145,7 +57,7 @@ func (r *mongoRepository) roll(ctx context.Context, batch batchDocument, deltas 
 		if err := r.changeBatch(ctx, batch, bson.M{"deltas": deltas}); err != nil {
 			return err
 		}
-		if err := r.addAtOnce(ctx, batch); err != nil {
+		if err := r.addAtOnce(ctx, batch.ID, changesOf(deltas)); err != nil {
 			return err
 		}
 	}
@@ -163,34 +75,113 @@ func (r *mongoRepository) changeBatch(ctx context.Context, batch batchDocument, 
 	})
 }
 
-// bulkSize is how many hours one operation changes. FerretDB 1 holds a connection
-// to its own database for each and stands still when there are no more.
+// bulkSize is how many documents one operation changes. FerretDB 1 holds a
+// connection to its own database for each and stands still when there are no more.
 const bulkSize = 40
 
-// addAtOnce adds a batch of which nothing can have been added yet.
-func (r *mongoRepository) addAtOnce(ctx context.Context, batch batchDocument) error {
-	err := r.changeHours(ctx, batch, func(delta *deltaDocument, change *mongo.UpdateOneModel) {
-		change.SetUpdate(delta.change(batch.ID)).SetUpsert(true)
+// addAtOnce adds changes of which nothing can have been added yet.
+func (r *mongoRepository) addAtOnce(ctx context.Context, batch string, changes []sumChange) error {
+	err := eachBulk(changes, func(part []sumChange) error {
+		return r.write(ctx, part, func(change *sumChange, model *mongo.UpdateOneModel) {
+			model.SetUpdate(change.update(batch)).SetUpsert(true)
+		})
 	})
-	if _, raced := duplicates(err); raced { // another process inserted the same hour at the same time
-		return r.addEach(ctx, batch)
+	if _, raced := duplicates(err); raced { // another process inserted the same document at the same time
+		return r.addAgain(ctx, batch, changes)
 	}
 	return err
 }
 
-// changeHours changes the hours of a batch, a part at a time.
-func (r *mongoRepository) changeHours(ctx context.Context, batch batchDocument, describe func(*deltaDocument, *mongo.UpdateOneModel)) error {
-	for part := range slices.Chunk(batch.Deltas, bulkSize) {
-		models := make([]mongo.WriteModel, len(part))
-		for i := range part {
-			change := mongo.NewUpdateOneModel().SetFilter(bson.M{"_id": part[i].id()})
-			describe(&part[i], change)
-			models[i] = change
+// eachBulk visits the changes in parts of one collection that one operation can
+// make.
+func eachBulk(changes []sumChange, visit func(part []sumChange) error) error {
+	for len(changes) > 0 {
+		end := 1
+		for end < min(len(changes), bulkSize) && changes[end].collection == changes[0].collection {
+			end++
 		}
-		err := r.db.Do(ctx, func(ctx context.Context) error {
-			_, err := r.hours().BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+		if err := visit(changes[:end]); err != nil {
 			return err
-		})
+		}
+		changes = changes[end:]
+	}
+	return nil
+}
+
+// write makes one update of each document of a part.
+func (r *mongoRepository) write(ctx context.Context, part []sumChange, describe func(*sumChange, *mongo.UpdateOneModel)) error {
+	models := make([]mongo.WriteModel, len(part))
+	for i := range part {
+		model := mongo.NewUpdateOneModel().SetFilter(bson.M{"_id": part[i].id})
+		describe(&part[i], model)
+		models[i] = model
+	}
+	return r.db.Do(ctx, func(ctx context.Context) error {
+		_, err := r.db.Collection(part[0].collection).BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+		return err
+	})
+}
+
+// addAgain adds changes of which a part may have been added.
+func (r *mongoRepository) addAgain(ctx context.Context, batch string, changes []sumChange) error {
+	return eachBulk(changes, func(part []sumChange) error {
+		conditionally := func(upsert bool) func(*sumChange, *mongo.UpdateOneModel) {
+			return func(change *sumChange, model *mongo.UpdateOneModel) {
+				model.SetFilter(change.without(batch)).SetUpdate(change.update(batch)).SetUpsert(upsert)
+			}
+		}
+		if err := r.write(ctx, part, conditionally(false)); err != nil {
+			return err
+		}
+		missing, err := r.missing(ctx, batch, part)
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+		err = r.write(ctx, missing, conditionally(true))
+		if _, raced := duplicates(err); raced {
+			return r.addEach(ctx, batch, missing)
+		}
+		return err
+	})
+}
+
+// missing returns the changes of a part that their documents have no note of.
+func (r *mongoRepository) missing(ctx context.Context, batch string, part []sumChange) ([]sumChange, error) {
+	ids := make([]string, len(part))
+	for i := range part {
+		ids[i] = part[i].id
+	}
+	type identified struct {
+		ID string `bson:"_id"`
+	}
+	noted, err := database.Documents[identified](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
+		which := bson.M{"_id": bson.M{"$in": ids}}
+		if part[0].noted {
+			which["batches"] = batch
+		}
+		return r.db.Collection(part[0].collection).Find(ctx, which, options.Find().SetProjection(bson.M{"_id": 1}))
+	})
+	made := make(map[string]bool, len(noted))
+	for _, one := range noted {
+		made[one.ID] = true
+	}
+	var missing []sumChange
+	for _, change := range part {
+		if !made[change.id] {
+			missing = append(missing, change)
+		}
+	}
+	return missing, err
+}
+
+// addEach is addAgain one by one.
+func (r *mongoRepository) addEach(ctx context.Context, batch string, changes []sumChange) error {
+	for i := range changes {
+		change := &changes[i]
+		err := r.addOne(ctx, batch, change, true)
+		if database.IsDuplicate(err) { // it exists: with the note, or since a moment ago without it
+			err = r.addOne(ctx, batch, change, false)
+		}
 		if err != nil {
 			return err
 		}
@@ -198,31 +189,11 @@ func (r *mongoRepository) changeHours(ctx context.Context, batch batchDocument, 
 	return nil
 }
 
-// addEach adds a batch of which a part may have been added.
-func (r *mongoRepository) addEach(ctx context.Context, batch batchDocument) error {
-	for i := range batch.Deltas {
-		delta := &batch.Deltas[i]
-		without := bson.M{"_id": delta.id(), "batches": bson.M{"$ne": batch.ID}}
-		err := r.db.Do(ctx, func(ctx context.Context) error {
-			_, err := r.hours().UpdateOne(ctx, without, delta.change(batch.ID), options.UpdateOne().SetUpsert(true))
-			return err
-		})
-		if err == nil {
-			continue
-		}
-		if !database.IsDuplicate(err) {
-			return err
-		}
-		// The hour exists: with the note, or since a moment ago without it.
-		err = r.db.Do(ctx, func(ctx context.Context) error {
-			_, err := r.hours().UpdateOne(ctx, without, delta.change(batch.ID))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+func (r *mongoRepository) addOne(ctx context.Context, batch string, change *sumChange, upsert bool) error {
+	return r.db.Do(ctx, func(ctx context.Context) error {
+		_, err := r.db.Collection(change.collection).UpdateOne(ctx, change.without(batch), change.update(batch), options.UpdateOne().SetUpsert(upsert))
+		return err
+	})
 }
 
 // finish does the last step. Only when the mark is set may the notes go.
@@ -233,16 +204,22 @@ func (r *mongoRepository) finish(ctx context.Context, batch batchDocument) error
 				return err
 			}
 		}
-		err := r.changeHours(ctx, batch, func(_ *deltaDocument, change *mongo.UpdateOneModel) {
-			change.SetUpdate(bson.M{"$pull": bson.M{"batches": batch.ID}})
-		})
-		if err != nil {
+		if err := r.removeNotes(ctx, batch); err != nil {
 			return err
 		}
 	}
 	return r.db.Do(ctx, func(ctx context.Context) error {
 		_, err := r.batches().DeleteOne(ctx, bson.M{"_id": batch.ID, "at": batch.At})
 		return err
+	})
+}
+
+func (r *mongoRepository) removeNotes(ctx context.Context, batch batchDocument) error {
+	noted := slices.DeleteFunc(changesOf(batch.Deltas), func(change sumChange) bool { return !change.noted })
+	return eachBulk(noted, func(part []sumChange) error {
+		return r.write(ctx, part, func(_ *sumChange, model *mongo.UpdateOneModel) {
+			model.SetUpdate(bson.M{"$pull": bson.M{"batches": batch.ID}})
+		})
 	})
 }
 
@@ -273,6 +250,8 @@ func (r *mongoRepository) takeOver(ctx context.Context, left batchDocument) erro
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollTime) // nobody else can finish it for a while
+	defer cancel()
 	if len(batch.Deltas) == 0 {
 		if batch.Deltas, err = r.countBatch(ctx, batch); err != nil {
 			return err
@@ -284,7 +263,7 @@ func (r *mongoRepository) takeOver(ctx context.Context, left batchDocument) erro
 		}
 	}
 	if !batch.Added {
-		if err := r.addEach(ctx, batch); err != nil {
+		if err := r.addAgain(ctx, batch.ID, changesOf(batch.Deltas)); err != nil {
 			return err
 		}
 	}

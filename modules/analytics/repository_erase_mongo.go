@@ -14,12 +14,12 @@ import (
 )
 
 // detachedHours is how many hours one batch of DetachUser moves.
-const detachedHours = 200
+const detachedHours = 100
 
 // DetachUser changes events a step at a time and moves hours by batches: what an
-// hour holds is taken from it and added to that of ErasedUser. Increments that
-// arrive meanwhile are either in it or stay for the next batch. For the moment
-// of a move, sums over everyone can be short of it.
+// hour holds is taken from it, and from the longer sums it is in, and added to
+// those of ErasedUser. Increments that arrive meanwhile are either in it or stay
+// for the next batch.
 func (r *mongoRepository) DetachUser(ctx context.Context, userID int64) error {
 	if userID <= 0 {
 		return ctx.Err() // nobody
@@ -38,8 +38,11 @@ func (r *mongoRepository) DetachUser(ctx context.Context, userID int64) error {
 	}
 	for {
 		moved, err := r.detachHours(ctx, userID)
-		if err != nil || !moved {
+		if err != nil {
 			return err
+		}
+		if !moved {
+			return r.forgetAccount(ctx, userID)
 		}
 	}
 }
@@ -88,11 +91,27 @@ func (r *mongoRepository) detachHours(ctx context.Context, userID int64) (moved 
 	return len(held) > 0, r.dropEmptied(ctx, userID)
 }
 
-// dropEmptied removes the hours of an account that hold nothing any more and
-// that no batch is at work on.
+// dropEmptied removes the hours and the longer sums of an account that hold nothing
+// any more and that no batch is at work on.
 func (r *mongoRepository) dropEmptied(ctx context.Context, userID int64) error {
+	for _, collection := range []string{hourDocuments, userDocuments, rankDocuments} {
+		err := r.db.Do(ctx, func(ctx context.Context) error {
+			_, err := r.db.Collection(collection).DeleteMany(ctx, bson.M{"user_id": userID, "requests": int64(0), "batches": bson.A{}})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetAccount removes when the account came. That of an event which comes now is
+// made anew, or goes with it and is missed by CountUsers until the event is erased
+// too.
+func (r *mongoRepository) forgetAccount(ctx context.Context, userID int64) error {
 	return r.db.Do(ctx, func(ctx context.Context) error {
-		_, err := r.hours().DeleteMany(ctx, bson.M{"user_id": userID, "requests": int64(0), "batches": bson.A{}})
+		_, err := r.db.Collection(accountDocuments).DeleteMany(ctx, bson.M{"user_id": userID})
 		return err
 	})
 }

@@ -25,6 +25,15 @@ import (
 //   - analytics_batches has one document per batch under way: written before the
 //     batch, removed after it.
 //
+// Everything else is derived from the hours, and changed by the batches that
+// change them:
+//
+//   - analytics_everyone has the sums over all users by hour, day and month.
+//   - analytics_sums has those of each user by day and month.
+//   - analytics_ranks has the requests of each account by day and month, to any
+//     service.
+//   - analytics_accounts has when each account came first and last.
+//
 // A batch is added exactly once, wherever its process ends; see batchDocument.
 type mongoRepository struct {
 	db   *database.Mongo
@@ -42,10 +51,18 @@ const (
 	eventDocuments = "analytics_events"
 	hourDocuments  = "analytics_hours"
 	batchDocuments = "analytics_batches"
+
+	everyoneDocuments = "analytics_everyone"
+	userDocuments     = "analytics_sums"
+	rankDocuments     = "analytics_ranks"
+	accountDocuments  = "analytics_accounts"
+	stateDocuments    = "analytics_state"
 )
 
-// EnsureIndexes creates the indexes of analytics in a document database. It is
-// called once before the module is used on it, as migrations are on SQL.
+// EnsureIndexes creates the indexes of analytics in a document database and, where
+// a release without longer sums kept hours there, makes those from them. It is
+// called once before the module is used on it, as migrations are on SQL, and may
+// be called by several servers at once.
 func EnsureIndexes(ctx context.Context, db *database.Mongo) error {
 	ascending := func(keys ...string) database.Index {
 		var index database.Index
@@ -54,21 +71,34 @@ func EnsureIndexes(ctx context.Context, db *database.Mongo) error {
 		}
 		return index
 	}
-	return errors.Join(
+	err := errors.Join(
 		db.EnsureIndexes(ctx, eventDocuments, ascending("ts"), ascending("user_id")),
 		db.EnsureIndexes(ctx, hourDocuments, ascending("hour"), ascending("user_id", "hour")),
-		db.EnsureIndexes(ctx, batchDocuments, ascending("at")))
+		db.EnsureIndexes(ctx, batchDocuments, ascending("at")),
+		db.EnsureIndexes(ctx, everyoneDocuments, ascending("grain", "start")),
+		db.EnsureIndexes(ctx, userDocuments, ascending("user_id", "grain", "start"), ascending("grain", "start")),
+		db.EnsureIndexes(ctx, rankDocuments, ascending("grain", "start", "requests"), ascending("user_id", "grain", "start")),
+		db.EnsureIndexes(ctx, accountDocuments, ascending("last_ms"), ascending("user_id")))
+	if err != nil {
+		return err
+	}
+	return NewMongoRepository(db).(*mongoRepository).completeSums(ctx)
 }
 
 func (r *mongoRepository) events() *mongo.Collection  { return r.db.Collection(eventDocuments) }
 func (r *mongoRepository) hours() *mongo.Collection   { return r.db.Collection(hourDocuments) }
 func (r *mongoRepository) batches() *mongo.Collection { return r.db.Collection(batchDocuments) }
 
-// rollTime bounds the adding of a batch whose events are stored. It and the
-// storing end long before batchLease does.
-const rollTime = 10 * time.Second
+const (
+	// rollTime bounds the adding of a batch whose events are stored. It and the
+	// storing end long before batchLease does.
+	rollTime = 20 * time.Second
+	// batchEvents is how many events a batch has at most. Each can be in an hour, a
+	// day and a month of its own, and a slow server needs seconds for them.
+	batchEvents = 200
+)
 
-// Append stores at most maxBatch events at a time. Events that are stored when
+// Append stores at most batchEvents events at a time. Events that are stored when
 // it fails stay, and are added to the sums by the next call that comes after
 // batchLease.
 func (r *mongoRepository) Append(ctx context.Context, events []Event) error {
@@ -80,7 +110,7 @@ func (r *mongoRepository) Append(ctx context.Context, events []Event) error {
 	order := slices.Clone(events)
 	slices.SortStableFunc(order, func(a, b Event) int { return strings.Compare(a.ID, b.ID) })
 	order = slices.CompactFunc(order, func(a, b Event) bool { return a.ID == b.ID })
-	for part := range slices.Chunk(order, maxBatch) {
+	for part := range slices.Chunk(order, batchEvents) {
 		if err := r.appendBatch(ctx, part); err != nil {
 			return err
 		}

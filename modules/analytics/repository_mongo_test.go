@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -57,9 +58,48 @@ func afterLease(db *database.Mongo) *mongoRepository {
 	return r
 }
 
-// writesOfAppend is how many writes Append makes: batch, events, deltas, hours,
-// mark, notes, batch.
-const writesOfAppend = 7
+// isDerived compares everything that is derived from the hours with what is made
+// from them anew, and sees that no note is left.
+func isDerived(t *testing.T, db *database.Mongo) {
+	t.Helper()
+	for _, collection := range []string{hourDocuments, everyoneDocuments, userDocuments, rankDocuments} {
+		if n := countDocuments(t, db, collection, bson.M{"batches.0": bson.M{"$exists": true}}); n != 0 {
+			t.Errorf("%d documents of %s have notes", n, collection)
+		}
+	}
+	before := derivedDocuments(t, db)
+	if err := afterLease(db).rebuildAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(derivedDocuments(t, db), before); diff != "" {
+		t.Errorf("(-from the hours +stored):\n%.3000s", diff)
+	}
+}
+
+// derivedDocuments returns what is derived from the hours, without what was moved
+// away.
+func derivedDocuments(t *testing.T, db *database.Mongo) map[string]bson.M {
+	t.Helper()
+	found := map[string]bson.M{}
+	for _, collection := range []string{everyoneDocuments, userDocuments, rankDocuments, accountDocuments} {
+		documents, err := database.Documents[bson.M](t.Context(), db, func(ctx context.Context) (*mongo.Cursor, error) {
+			return db.Collection(collection).Find(ctx, bson.M{"requests": bson.M{"$ne": int64(0)}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, document := range documents {
+			maps.DeleteFunc(document, func(_ string, value any) bool { return value == int64(0) })
+			delete(document, "batches")
+			found[collection+" "+document["_id"].(string)] = document
+		}
+	}
+	return found
+}
+
+// writesOfAppend is how many writes Append makes: batch, events, deltas; hours and
+// four collections of what is derived from them; mark, notes in four, batch.
+const writesOfAppend = 14
 
 func TestAnInterruptedAppendIsCompletedOnce(t *testing.T) {
 	for write := 1; write <= writesOfAppend+1; write++ {
@@ -99,17 +139,18 @@ func TestAnInterruptedAppendIsCompletedOnce(t *testing.T) {
 				if n := countDocuments(t, direct, batchDocuments, bson.M{}); n != 0 {
 					t.Errorf("%d batches are left", n)
 				}
-				if n := countDocuments(t, direct, hourDocuments, bson.M{"batches": bson.M{"$ne": bson.A{}}}); n != 0 {
-					t.Errorf("%d hours have notes", n)
-				}
+				naive(events).compare(t, r, scope, Group{Step: StepDay, Service: true})
+				isDerived(t, direct)
 			})
 		}
 	}
 }
 
 func TestAnInterruptedErasureIsCompletedOnce(t *testing.T) {
-	const writes = 10
-	for write := 1; write <= writes; write++ {
+	// Of the events, of a batch that moves hours, of removing what is empty, and of
+	// another batch that finds nothing.
+	const writes = 1 + 10 + 3 + 2 + 3 + 1
+	for write := 1; write <= writes+1; write++ {
 		for _, lost := range []bool{false, true} {
 			t.Run(fmt.Sprintf("write %d, answer lost %v", write, lost), func(t *testing.T) {
 				direct, linked, link := testkit.MongoThroughLink(t)
@@ -120,7 +161,10 @@ func TestAnInterruptedErasureIsCompletedOnce(t *testing.T) {
 				mustAppend(t, r, eventAt(day), eventAt(day.Add(time.Hour)), eventAt(day, by(2)), eventAt(day, by(ErasedUser)))
 				before, latencies := totals(t, r, scope), histogram(t, r, scope)
 				link.CutAtWrite(write, lost)
-				_ = NewMongoRepository(linked).DetachUser(t.Context(), 1)
+				err := NewMongoRepository(linked).DetachUser(t.Context(), 1)
+				if whole := write > writes; (err == nil) != whole {
+					t.Fatalf("got %v", err)
+				}
 
 				mustAppend(t, r, eventAt(day)) // a straggler
 				before.Add(eventAtFigures())
@@ -138,11 +182,12 @@ func TestAnInterruptedErasureIsCompletedOnce(t *testing.T) {
 						t.Errorf("user %d: %d requests, want %d", user, got, want)
 					}
 				}
-				for _, collection := range []string{eventDocuments, hourDocuments} {
+				for _, collection := range []string{eventDocuments, hourDocuments, userDocuments, rankDocuments, accountDocuments} {
 					if n := countDocuments(t, direct, collection, bson.M{"user_id": 1}); n != 0 {
 						t.Errorf("%d documents of %s name the user", n, collection)
 					}
 				}
+				isDerived(t, direct)
 			})
 		}
 	}

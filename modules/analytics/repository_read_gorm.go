@@ -1,9 +1,7 @@
 package analytics
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -141,28 +139,6 @@ func (r *gormRepository) readSums(ctx context.Context, group Group, query string
 	return list, found.Err()
 }
 
-// mergeRows adds up the rows of each group and sorts the groups here, because
-// collations differ between engines.
-func mergeRows(rows []sumRow, step Step) []Rollup {
-	type key struct {
-		start                    int64
-		service, provider, model string
-	}
-	index := make(map[key]int, len(rows))
-	list := make([]Rollup, 0, len(rows))
-	for _, row := range rows {
-		k := key{row.Start, row.Service, row.Provider, row.Model}
-		if i, known := index[k]; known {
-			list[i].Figures.Add(row.Figures)
-			continue
-		}
-		index[k] = len(list)
-		list = append(list, row.rollup(step))
-	}
-	slices.SortFunc(list, compareRollups)
-	return list
-}
-
 // ListLatencies reads histograms from the rows of longer sums, which have them
 // beside the figures, and for the hours of a user from analytics_latencies.
 func (r *gormRepository) ListLatencies(ctx context.Context, scope Scope, group Group) ([]LatencyRollup, error) {
@@ -182,30 +158,6 @@ func (r *gormRepository) ListLatencies(ctx context.Context, scope Scope, group G
 		return nil, database.Fault(err)
 	}
 	return found.list(), ctx.Err()
-}
-
-// latencyGroups are histograms by service, provider and model.
-type latencyGroups map[[3]string]*Histogram
-
-func (g latencyGroups) of(service, provider, model string) *Histogram {
-	key := [3]string{service, provider, model}
-	if g[key] == nil {
-		g[key] = &Histogram{}
-	}
-	return g[key]
-}
-
-func (g latencyGroups) list() []LatencyRollup {
-	list := []LatencyRollup{}
-	for key, histogram := range g {
-		if *histogram != (Histogram{}) {
-			list = append(list, LatencyRollup{Service: key[0], Provider: key[1], Model: key[2], Latencies: *histogram})
-		}
-	}
-	slices.SortFunc(list, func(a, b LatencyRollup) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Model, b.Model))
-	})
-	return list
 }
 
 func (r *gormRepository) addHourLatencies(ctx context.Context, p part, group Group, found latencyGroups) error {
@@ -289,12 +241,6 @@ func groupColumns(group Group) []string {
 	return columns
 }
 
-type sumRow struct {
-	Start                    int64
-	Service, Provider, Model string
-	Figures
-}
-
 // columns returns where the columns of a query by this group go, in their order.
 func (r *sumRow) columns(group Group) []any {
 	list := []any{&r.Start}
@@ -308,12 +254,4 @@ func (r *sumRow) columns(group Group) []any {
 		list = append(list, field.of(&r.Figures))
 	}
 	return list
-}
-
-func (r sumRow) rollup(step Step) Rollup {
-	rollup := Rollup{Service: r.Service, Provider: r.Provider, Model: r.Model, Figures: r.Figures}
-	if step != StepNone {
-		rollup.Start = time.Unix(r.Start, 0).UTC()
-	}
-	return rollup
 }

@@ -1,200 +1,170 @@
 package analytics
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"maps"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"llmhist/platform/database"
 )
 
-// hourGroup is what sums of hours are grouped by.
-type hourGroup struct {
+// sumGroup is what sums are grouped by.
+type sumGroup struct {
 	Start    int64  `bson:"start"`
 	Service  string `bson:"service"`
 	Provider string `bson:"provider"`
 	Model    string `bson:"model"`
 }
 
-func (r *mongoRepository) ListRollups(ctx context.Context, scope Scope, group Group) ([]Rollup, error) {
-	sums, err := database.SumDocuments[hourGroup](ctx, r.db, database.Sums{
-		Collection: hourDocuments, Match: matching(scope), By: groupedBy(group), Fields: figureNames(),
-	})
-	if err != nil {
-		return nil, err
+// shelf is where the sums of some pieces of a scope are: the hours of single
+// users, their longer sums, or sums over everyone.
+type shelf struct {
+	collection string
+	start      string // the field that holds the beginning of a document's time
+	match      bson.M // of what has requests
+}
+
+// shelvesOf returns where the sums in scope are, in documents that are not longer
+// than coarsest. who selects the users and is nil for everyone together.
+func shelvesOf(scope Scope, coarsest grain, who any) []shelf {
+	var hours, longer []bson.M
+	for _, p := range scope.pieces(coarsest) {
+		one := bson.M{}
+		if who != nil {
+			one["user_id"] = who
+		}
+		during := bson.M{"$gte": p.From, "$lt": p.To}
+		if p.Grain == grainHour && who != nil {
+			one["hour"] = during
+			hours = append(hours, one)
+			continue
+		}
+		one["grain"], one["start"] = int64(p.Grain), during
+		longer = append(longer, one)
 	}
-	list := make([]Rollup, 0, len(sums))
-	for _, sum := range sums {
-		key := sum.Key
-		row := sumRow{Start: key.Start, Service: key.Service, Provider: key.Provider, Model: key.Model, Figures: figuresOf(sum.Fields)}
-		if row.Requests > 0 {
-			list = append(list, row.rollup(group.Step))
+	var list []shelf
+	add := func(collection, start string, pieces []bson.M) {
+		if len(pieces) == 0 {
+			return
+		}
+		match := pieces[0]
+		if len(pieces) > 1 {
+			match = bson.M{"$or": pieces}
+		}
+		match["requests"] = bson.M{"$ne": int64(0)}
+		if scope.Service != "" {
+			match["service"] = scope.Service
+		}
+		list = append(list, shelf{collection, start, match})
+	}
+	if who == nil {
+		add(everyoneDocuments, "$start", longer)
+		return list
+	}
+	add(hourDocuments, "$hour", hours)
+	add(userDocuments, "$start", longer)
+	return list
+}
+
+// whoOf returns what shelvesOf takes.
+func whoOf(scope Scope) any {
+	if scope.UserID == nil {
+		return nil
+	}
+	return *scope.UserID
+}
+
+// ofAccounts selects the users that are accounts.
+func ofAccounts() any { return bson.M{"$gt": int64(0)} }
+
+func (r *mongoRepository) ListRollups(ctx context.Context, scope Scope, group Group) ([]Rollup, error) {
+	var rows []sumRow
+	for _, place := range shelvesOf(scope, group.Step.coarsest(), whoOf(scope)) {
+		sums, err := database.SumDocuments[sumGroup](ctx, r.db, database.Sums{
+			Collection: place.collection, Match: place.match, By: place.groupedBy(group), Fields: figureNames(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, sum := range sums {
+			key := sum.Key
+			row := sumRow{Start: key.Start, Service: key.Service, Provider: key.Provider, Model: key.Model, Figures: figuresOf(sum.Fields)}
+			if row.Requests > 0 {
+				rows = append(rows, row)
+			}
 		}
 	}
-	slices.SortFunc(list, compareRollups)
-	return list, nil
+	return mergeRows(rows, group.Step), ctx.Err()
 }
 
 func (r *mongoRepository) ListLatencies(ctx context.Context, scope Scope, group Group) ([]LatencyRollup, error) {
-	names := bucketNames()
+	names, found := bucketNames(), latencyGroups{}
 	group.Step = StepNone
-	sums, err := database.SumDocuments[hourGroup](ctx, r.db, database.Sums{
-		Collection: hourDocuments, Match: matching(scope), By: groupedBy(group), Fields: names,
-	})
-	if err != nil {
-		return nil, err
-	}
-	list := make([]LatencyRollup, 0, len(sums))
-	for _, sum := range sums {
-		row := LatencyRollup{Service: sum.Key.Service, Provider: sum.Key.Provider, Model: sum.Key.Model}
-		for i, name := range names {
-			row.Latencies[i] = sum.Fields[name]
-		}
-		if row.Latencies != (Histogram{}) {
-			list = append(list, row)
-		}
-	}
-	slices.SortFunc(list, func(a, b LatencyRollup) int {
-		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Model, b.Model))
-	})
-	return list, nil
-}
-
-// ListTopUsers finds out who they are first and then sums for them alone.
-func (r *mongoRepository) ListTopUsers(ctx context.Context, scope Scope, limit int) ([]UserRollup, error) {
-	match, possible := ofAccounts(scope)
-	if !possible || limit <= 0 {
-		return []UserRollup{}, nil
-	}
-	type user struct {
-		ID int64 `bson:"_id"`
-	}
-	most, err := database.Documents[user](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
-		return r.hours().Aggregate(ctx, bson.A{
-			bson.M{"$match": match},
-			bson.M{"$group": bson.M{"_id": "$user_id", "requests": bson.M{"$sum": "$requests"}}},
-			bson.M{"$sort": bson.D{{Key: "requests", Value: -1}, {Key: "_id", Value: 1}}},
-			bson.M{"$limit": int64(limit)},
+	for _, place := range shelvesOf(scope, grainMonth, whoOf(scope)) {
+		sums, err := database.SumDocuments[sumGroup](ctx, r.db, database.Sums{
+			Collection: place.collection, Match: place.match, By: place.groupedBy(group), Fields: names,
 		})
-	})
-	if err != nil || len(most) == 0 {
-		return []UserRollup{}, err
-	}
-	ids := make([]int64, len(most))
-	for i, one := range most {
-		ids[i] = one.ID
-	}
-	match["user_id"] = bson.M{"$in": ids}
-	sums, err := database.SumDocuments[int64](ctx, r.db, database.Sums{
-		Collection: hourDocuments, Match: match, By: "$user_id", Fields: figureNames(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	list := make([]UserRollup, len(sums))
-	for i, sum := range sums {
-		list[i] = UserRollup{sum.Key, figuresOf(sum.Fields)}
-	}
-	slices.SortFunc(list, func(a, b UserRollup) int {
-		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.UserID, b.UserID))
-	})
-	return list, nil
-}
-
-func (r *mongoRepository) CountUsers(ctx context.Context, scope Scope) (int64, error) {
-	match, possible := ofAccounts(scope)
-	if !possible {
-		return 0, ctx.Err()
-	}
-	type counted struct {
-		Users int64 `bson:"users"`
-	}
-	list, err := database.Documents[counted](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
-		return r.hours().Aggregate(ctx, bson.A{
-			bson.M{"$match": match}, bson.M{"$group": bson.M{"_id": "$user_id"}}, bson.M{"$count": "users"},
-		})
-	})
-	if err != nil || len(list) == 0 {
-		return 0, err
-	}
-	return list[0].Users, nil
-}
-
-// FindSpan looks for the first and the last hour, which an index has, and then
-// into those alone.
-func (r *mongoRepository) FindSpan(ctx context.Context, scope Scope) (first, last time.Time, err error) {
-	begin, err := r.edge(ctx, scope, "first_ms", 1)
-	if err != nil || begin == 0 {
-		return time.Time{}, time.Time{}, err
-	}
-	end, err := r.edge(ctx, scope, "last_ms", -1)
-	if err != nil || end == 0 {
-		return time.Time{}, time.Time{}, err
-	}
-	return time.UnixMilli(begin).UTC(), time.UnixMilli(end).UTC(), nil
-}
-
-// edge returns the first or last value of a field of the hours in scope, in
-// milliseconds, or 0 when there is none.
-func (r *mongoRepository) edge(ctx context.Context, scope Scope, field string, direction int) (int64, error) {
-	type hour struct {
-		Hour    int64 `bson:"hour"`
-		FirstMS int64 `bson:"first_ms"`
-		LastMS  int64 `bson:"last_ms"`
-	}
-	match := matching(scope)
-	var found hour
-	for _, by := range []string{"hour", field} {
-		err := r.db.Do(ctx, func(ctx context.Context) error {
-			return r.hours().FindOne(ctx, match, options.FindOne().SetSort(bson.D{{Key: by, Value: direction}})).Decode(&found)
-		})
-		if database.IsNotFound(err) {
-			return 0, nil
-		}
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		match["hour"] = found.Hour
+		for _, sum := range sums {
+			histogram := found.of(sum.Key.Service, sum.Key.Provider, sum.Key.Model)
+			for i, name := range names {
+				histogram[i] += sum.Fields[name]
+			}
+		}
 	}
-	if direction > 0 {
-		return found.FirstMS, nil
-	}
-	return found.LastMS, nil
+	return found.list(), ctx.Err()
 }
 
-// matching selects the hours in scope that have requests.
-func matching(scope Scope) bson.M {
-	match := bson.M{"hour": bson.M{"$gte": scope.From.Unix(), "$lt": scope.To.Unix()}, "requests": bson.M{"$ne": int64(0)}}
-	if scope.UserID != nil {
-		match["user_id"] = *scope.UserID
+// FindSpan looks for the first and the last times among the few longest sums.
+func (r *mongoRepository) FindSpan(ctx context.Context, scope Scope) (first, last time.Time, err error) {
+	for _, place := range shelvesOf(scope, grainMonth, whoOf(scope)) {
+		begin, found, err := r.edge(ctx, place, "first_ms", 1)
+		if err != nil {
+			return time.Time{}, time.Time{}, err
+		}
+		end, foundEnd, err := r.edge(ctx, place, "last_ms", -1)
+		if err != nil {
+			return time.Time{}, time.Time{}, err
+		}
+		if !found || !foundEnd {
+			continue
+		}
+		if first.IsZero() || begin.Before(first) {
+			first = begin
+		}
+		if end.After(last) {
+			last = end
+		}
 	}
-	if scope.Service != "" {
-		match["service"] = scope.Service
-	}
-	return match
+	return first, last, ctx.Err()
 }
 
-// ofAccounts selects only hours of accounts, unless the scope has none.
-func ofAccounts(scope Scope) (match bson.M, possible bool) {
-	match = matching(scope)
-	if scope.UserID != nil {
-		return match, *scope.UserID > 0
+// edge returns the smallest or largest value of a field of milliseconds.
+func (r *mongoRepository) edge(ctx context.Context, place shelf, field string, direction int) (time.Time, bool, error) {
+	match := maps.Clone(place.match)
+	match[field] = bson.M{"$gt": int64(0)}
+	var found map[string]any
+	err := r.db.Do(ctx, func(ctx context.Context) error {
+		how := options.FindOne().SetSort(bson.D{{Key: field, Value: direction}}).SetProjection(bson.M{field: 1})
+		return r.db.Collection(place.collection).FindOne(ctx, match, how).Decode(&found)
+	})
+	if database.IsNotFound(err) {
+		return time.Time{}, false, nil
 	}
-	match["user_id"] = bson.M{"$gt": int64(0)}
-	return match, true
+	return time.UnixMilli(wholeNumber(found[field])).UTC(), err == nil, err
 }
 
 // groupedBy returns the _id of a $group.
-func groupedBy(group Group) any {
+func (s shelf) groupedBy(group Group) any {
 	var by bson.D
 	switch group.Step {
 	case StepHour:
-		by = append(by, bson.E{Key: "start", Value: "$hour"})
+		by = append(by, bson.E{Key: "start", Value: s.start})
 	case StepDay:
 		by = append(by, bson.E{Key: "start", Value: "$day"})
 	}
@@ -208,28 +178,4 @@ func groupedBy(group Group) any {
 		return nil
 	}
 	return by
-}
-
-func figureNames() []string {
-	names := make([]string, len(figureFields))
-	for i, field := range figureFields {
-		names[i] = field.name
-	}
-	return names
-}
-
-func bucketNames() []string {
-	names := make([]string, latencyBuckets)
-	for i := range names {
-		names[i] = bucketField(i)
-	}
-	return names
-}
-
-func figuresOf(fields map[string]int64) Figures {
-	var f Figures
-	for _, field := range figureFields {
-		*field.of(&f) = fields[field.name]
-	}
-	return f
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"math"
 	"slices"
 	"strings"
 
@@ -70,16 +69,6 @@ func cameInOne(service string, g grain, starts []int64) (selects []string, args 
 	return selects, args
 }
 
-// sample returns the beginnings of the last of several months, or of the first,
-// the middle and the last of several days.
-func sample(p piece) []int64 {
-	last := p.Grain.start(p.To - 1)
-	if p.Grain == grainMonth {
-		return []int64{last}
-	}
-	return []int64{p.From, grainDay.start(p.From + (last-p.From)/2), last}
-}
-
 // listedDays is up to how many days those who came in them are listed once
 // instead of looked up one by one.
 const listedDays = 8
@@ -109,79 +98,17 @@ func cameWithin(scope Scope) (condition string, args []any) {
 	return "+a.user_id IN (" + strings.Join(selects, " UNION ALL ") + ")", args
 }
 
-// The numbers of candidates that ListTopUsers tries of every day or month. The
-// last one is all of them.
-var candidateSteps = []int{50, 400, math.MaxInt32}
-
-// coveredDays is up to how many days ListTopUsers looks for candidates by the
-// day, and beyond that by the month.
-const coveredDays = 14
-
-// ListTopUsers does not add up everybody. It takes as candidates who made the
-// most requests in any of the days or months that hold the period, sums the
-// period for those, and knows of everybody else that they made no more than the
-// last candidates together. Only when that could be enough for the list it takes
-// more candidates.
+// ListTopUsers finds candidates in analytics_ranks; see rankUsers.
 func (r *gormRepository) ListTopUsers(ctx context.Context, scope Scope, limit int) ([]UserRollup, error) {
-	if limit <= 0 || !scope.From.Before(scope.To) {
-		return []UserRollup{}, ctx.Err()
-	}
-	if scope.UserID != nil {
-		if *scope.UserID <= 0 {
-			return []UserRollup{}, ctx.Err()
-		}
-		return r.sumUsers(ctx, scope, []int64{*scope.UserID})
-	}
-	rankings := rankingsOf(scope)
-	var top []UserRollup
-	for _, most := range candidateSteps {
-		candidates, others, err := r.candidates(ctx, rankings, most)
-		if err != nil {
-			return nil, err
-		}
-		if top, err = r.sumRequests(ctx, scope, candidates); err != nil {
-			return nil, err
-		}
-		top = top[:min(len(top), limit)]
-		if others == 0 || len(top) == limit && top[limit-1].Requests > others {
-			break
-		}
-	}
-	ids := make([]int64, len(top))
-	for i, user := range top {
-		ids[i] = user.UserID
-	}
-	return r.sumUsers(ctx, scope, ids)
-}
-
-// ranking is a day or month in which accounts are ranked by their requests to a
-// service, or with "" to all.
-type ranking struct {
-	grain   grain
-	start   int64
-	service string
-}
-
-// rankingsOf returns those that hold the scope.
-func rankingsOf(scope Scope) []ranking {
-	g, starts := grainDay, scope.cover(grainDay)
-	if len(starts) > coveredDays {
-		g, starts = grainMonth, scope.cover(grainMonth)
-	}
-	list := make([]ranking, len(starts))
-	for i, start := range starts {
-		list[i] = ranking{g, start, scope.Service}
-	}
-	return list
+	return rankUsers(ctx, r, scope, limit)
 }
 
 // maxRankings bounds the parts of one statement, of which SQLite takes 500; only
 // periods of many years have more.
 const maxRankings = 100
 
-// candidates returns the accounts that are among the first most of any ranking,
-// and how many requests any other account can have made in all of them.
 func (r *gormRepository) candidates(ctx context.Context, rankings []ranking, most int) (ids []int64, others int64, err error) {
+	var found []rankRow
 	for part := range slices.Chunk(rankings, maxRankings) {
 		selects := make([]string, len(part))
 		var args []any
@@ -194,32 +121,16 @@ func (r *gormRepository) candidates(ctx context.Context, rankings []ranking, mos
 		if err := r.db.Read(ctx).Raw(strings.Join(selects, " UNION ALL "), args...).Scan(&rows).Error; err != nil {
 			return nil, 0, database.Fault(err)
 		}
-		length, last := map[int64]int{}, map[int64]int64{} // by start
-		for _, row := range rows {
-			length[row.Start]++
-			if n, known := last[row.Start]; !known || row.Requests < n {
-				last[row.Start] = row.Requests
-			}
-			ids = append(ids, row.UserID)
-		}
-		for start, n := range length {
-			if n >= most {
-				others += last[start]
-			}
-		}
+		found = append(found, rows...)
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids), others, nil
+	ids, others = candidatesOf(found, most)
+	return ids, others, nil
 }
 
-// sumUsers sums the scope for these accounts, those with the most requests
-// first, then by id.
 func (r *gormRepository) sumUsers(ctx context.Context, scope Scope, ids []int64) ([]UserRollup, error) {
 	return r.sumAmong(ctx, scope, ids, figureSums, func(p piece) part { return partOf(p, true) })
 }
 
-// sumRequests is sumUsers with no other figure than the requests, which takes
-// much less.
 func (r *gormRepository) sumRequests(ctx context.Context, scope Scope, ids []int64) ([]UserRollup, error) {
 	return r.sumAmong(ctx, scope, ids, "CAST(SUM(requests) AS BIGINT) AS requests", func(p piece) part {
 		one := partOf(p, true)
@@ -255,21 +166,11 @@ func (r *gormRepository) sumAmong(ctx context.Context, scope Scope, ids []int64,
 	if err := r.db.Read(ctx).Raw(query, args...).Scan(&rows).Error; err != nil {
 		return nil, database.Fault(err)
 	}
-	index := map[int64]int{}
-	users := []UserRollup{}
-	for _, row := range rows {
-		i, known := index[row.UserID]
-		if !known {
-			i = len(users)
-			index[row.UserID] = i
-			users = append(users, UserRollup{UserID: row.UserID})
-		}
-		users[i].Figures.Add(row.Figures)
+	users := make([]UserRollup, len(rows))
+	for i, row := range rows {
+		users[i] = UserRollup{row.UserID, row.Figures}
 	}
-	slices.SortFunc(users, func(a, b UserRollup) int {
-		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.UserID, b.UserID))
-	})
-	return users, nil
+	return mergeUsers(users), nil
 }
 
 // among returns a condition for many ids and its one argument: a statement must

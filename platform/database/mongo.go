@@ -43,7 +43,7 @@ type Mongo struct {
 	db     *mongo.Database
 	logger *slog.Logger
 	memory outage.Memory
-	// oneSum says that the server sums one field at a time; see SumDocuments.
+	// oneSum says that the server can only sum one field at a time; see SumDocuments.
 	oneSum bool
 }
 
@@ -94,6 +94,9 @@ func (m *Mongo) examine(ctx context.Context) error {
 	m.oneSum = server.FerretDB1 != ""
 	return m.db.RunCommand(ctx, bson.D{{Key: "count", Value: "access"}}).Err()
 }
+
+// Logger returns the log of what is done with the database.
+func (m *Mongo) Logger() *slog.Logger { return m.logger }
 
 // Ping reports whether the server answers and takes writes.
 func (m *Mongo) Ping(ctx context.Context) error { return m.client.Ping(ctx, readpref.Primary()) }
