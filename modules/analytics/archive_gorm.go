@@ -116,7 +116,7 @@ func (a Archive) insertHourRows(ctx context.Context, page []archivedHour) error 
 		latencies = append(latencies, buckets...)
 	}
 	return database.Fault(a.db.Write(ctx, func(tx *gorm.DB) error {
-		return addSums(tx, hours, latencies, newRequests)
+		return addSums(database.In(tx), hours, latencies, newRequests)
 	}))
 }
 

@@ -93,7 +93,7 @@ func (r *gormRepository) AddSums(ctx context.Context, sums hourSums) error {
 		if err := r.lock(tx, "pg_advisory_xact_lock_shared"); err != nil {
 			return err
 		}
-		return addSums(tx, hours, latencies, newRequests)
+		return addSums(database.In(tx), hours, latencies, newRequests)
 	}))
 }
 

@@ -105,7 +105,7 @@ func (r *gormRepository) RebuildMonth(ctx context.Context, month time.Time) erro
 			if err := tx.Raw("SELECT * FROM analytics_latencies WHERE hour >= ? AND hour < ?", day, day+86400).Scan(&latencies).Error; err != nil {
 				return err
 			}
-			if err := addDerived(tx, hours, latencies, newRequests); err != nil {
+			if err := addDerived(database.In(tx), hours, latencies, newRequests); err != nil {
 				return err
 			}
 		}

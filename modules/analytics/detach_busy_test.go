@@ -26,7 +26,7 @@ func TestAMonthOfABusyAccountIsDetached(t *testing.T) {
 				latencies = append(latencies, latencyRow{key, bucket, 1})
 			}
 		}
-		err := db.Write(database.Allow(t.Context(), time.Minute), func(tx *gorm.DB) error { return addSums(tx, hours, latencies, newRequests) })
+		err := db.Write(database.Allow(t.Context(), time.Minute), func(tx *gorm.DB) error { return addSums(database.In(tx), hours, latencies, newRequests) })
 		if err != nil {
 			t.Fatal(err)
 		}

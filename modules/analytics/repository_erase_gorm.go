@@ -104,7 +104,7 @@ func detachMonth(tx *gorm.DB, userID int64, month time.Time) error {
 	for i := range latencies {
 		latencies[i].Key.UserID = ErasedUser
 	}
-	return addSums(tx, hours, latencies, movedRequests)
+	return addSums(database.In(tx), hours, latencies, movedRequests)
 }
 
 func (r *gormRepository) DeleteEvents(ctx context.Context, before time.Time, limit int) (int64, error) {

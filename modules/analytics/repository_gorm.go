@@ -33,7 +33,18 @@ func (r *gormRepository) Append(ctx context.Context, events []Event) error {
 	if err != nil {
 		return database.Fault(err)
 	}
-	return database.Fault(r.db.Write(database.Allow(ctx, storing), func(tx *gorm.DB) error {
+	ctx = database.Allow(ctx, storing)
+	if r.db.Dialect() == database.SQLite {
+		return database.Fault(r.db.WriteGrouped(ctx, func(tx database.Statements) error {
+			stored, err := insertEachEvent(tx, unique)
+			if err != nil {
+				return err
+			}
+			hours, latencies := rollUp(events, stored)
+			return addSums(tx, hours, latencies, newRequests)
+		}))
+	}
+	return database.Fault(r.db.Write(ctx, func(tx *gorm.DB) error {
 		if err := r.lock(tx, "pg_advisory_xact_lock_shared"); err != nil {
 			return err
 		}
@@ -42,7 +53,7 @@ func (r *gormRepository) Append(ctx context.Context, events []Event) error {
 			return err
 		}
 		hours, latencies := rollUp(events, stored)
-		return addSums(tx, hours, latencies, newRequests)
+		return addSums(database.In(tx), hours, latencies, newRequests)
 	}))
 }
 
@@ -62,14 +73,32 @@ func (r *gormRepository) lock(tx *gorm.DB, function string) error {
 	return tx.Exec("SELECT "+function+"(?)", lockKey).Error
 }
 
-// insertEvents returns the ids of the events that were not stored before.
+const insertEventsHead = `INSERT INTO analytics_events (id, ts, user_id, service, action, request_id, provider, model, status,
+	latency_ms, ttft_ms, input_tokens, output_tokens, input_bytes, output_bytes, cost_nano_usd, metadata) VALUES `
+
+// insertEachEvent returns the ids of the events that were not stored before.
+func insertEachEvent(tx database.Statements, rows [][]any) (map[string]bool, error) {
+	stored := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		inserted, err := tx.Exec(insertOneEvent, row...)
+		if err != nil {
+			return nil, err
+		}
+		if id, is := row[0].(string); is && inserted > 0 {
+			stored[id] = true
+		}
+	}
+	return stored, nil
+}
+
+const insertOneEvent = insertEventsHead + `(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO NOTHING`
+
+// insertEvents is insertEachEvent with statements of many rows.
 func insertEvents(tx *gorm.DB, rows [][]any) (map[string]bool, error) {
 	stored := make(map[string]bool, len(rows))
-	err := insertInto(rows, func(values string, args []any) error {
+	err := insertInto(database.In(tx).Rows(), rows, func(values string, args []any) error {
 		var ids []string
-		err := tx.Raw(`INSERT INTO analytics_events (id, ts, user_id, service, action, request_id, provider, model, status,
-			latency_ms, ttft_ms, input_tokens, output_tokens, input_bytes, output_bytes, cost_nano_usd, metadata)
-			VALUES `+values+` ON CONFLICT (id) DO NOTHING RETURNING id`, args...).Scan(&ids).Error
+		err := tx.Raw(insertEventsHead+values+` ON CONFLICT (id) DO NOTHING RETURNING id`, args...).Scan(&ids).Error
 		for _, id := range ids {
 			stored[id] = true
 		}
@@ -79,9 +108,9 @@ func insertEvents(tx *gorm.DB, rows [][]any) (map[string]bool, error) {
 }
 
 // addHours adds rows, sorted by key, to what is stored.
-func addHours(tx *gorm.DB, rows []hourRow) error {
-	return insertInto(arguments(rows), func(values string, args []any) error {
-		return tx.Exec(`INSERT INTO analytics_hours (hour, user_id, service, provider, model, requests, failed,
+func addHours(tx database.Statements, rows []hourRow) error {
+	return insertInto(tx.Rows(), arguments(rows), func(values string, args []any) error {
+		_, err := tx.Exec(`INSERT INTO analytics_hours (hour, user_id, service, provider, model, requests, failed,
 			input_tokens, output_tokens, input_bytes, output_bytes, cost_nano_usd,
 			latency_sum_ms, latency_count, ttft_sum_ms, ttft_count, first_ms, last_ms)
 			VALUES `+values+` ON CONFLICT (hour, user_id, service, provider, model) DO UPDATE SET
@@ -97,30 +126,27 @@ func addHours(tx *gorm.DB, rows []hourRow) error {
 			ttft_sum_ms = analytics_hours.ttft_sum_ms + excluded.ttft_sum_ms,
 			ttft_count = analytics_hours.ttft_count + excluded.ttft_count,
 			`+earliestAndLatest("analytics_hours"),
-			args...).Error
+			args...)
+		return err
 	})
 }
 
 // addLatencies adds rows, sorted by key, to what is stored.
-func addLatencies(tx *gorm.DB, rows []latencyRow) error {
-	return insertInto(arguments(rows), func(values string, args []any) error {
-		return tx.Exec(`INSERT INTO analytics_latencies (hour, user_id, service, provider, model, bucket, requests)
+func addLatencies(tx database.Statements, rows []latencyRow) error {
+	return insertInto(tx.Rows(), arguments(rows), func(values string, args []any) error {
+		_, err := tx.Exec(`INSERT INTO analytics_latencies (hour, user_id, service, provider, model, bucket, requests)
 			VALUES `+values+` ON CONFLICT (hour, user_id, service, provider, model, bucket) DO UPDATE SET
-			requests = analytics_latencies.requests + excluded.requests`, args...).Error
+			requests = analytics_latencies.requests + excluded.requests`, args...)
+		return err
 	})
 }
 
-// maxInsertRows keeps a statement under 600 parameters. SQLite takes 32,766 and
-// PostgreSQL 65,535, but the time SQLite's driver needs to bind them grows with
-// the square of their number.
-const maxInsertRows = 32
-
-// insertInto calls insert with the VALUES lists of all rows. Their lengths are
-// powers of two, so that any batch is made of a few statements that the engine
-// has prepared already.
-func insertInto(rows [][]any, insert func(values string, args []any) error) error {
+// insertInto calls insert with the VALUES lists of all rows, at most atOnce in each,
+// which is a power of two. Their lengths are too, so that any batch is made of a
+// few statements that the engine has prepared already.
+func insertInto(atOnce int, rows [][]any, insert func(values string, args []any) error) error {
 	for len(rows) > 0 {
-		size := maxInsertRows
+		size := atOnce
 		for size > len(rows) {
 			size /= 2
 		}

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
-	"gorm.io/gorm"
+	"llmhist/platform/database"
 )
 
 // What addSums is given: requests that no sum holds yet, or such that were taken
@@ -18,7 +19,7 @@ const (
 // addSums adds to the hours, which everything else can be made from again, and
 // to all that is kept of longer times and of everyone. Rows are locked in one
 // order: by table as here, then by key.
-func addSums(tx *gorm.DB, hours []hourRow, latencies []latencyRow, areNew bool) error {
+func addSums(tx database.Statements, hours []hourRow, latencies []latencyRow, areNew bool) error {
 	if err := addHours(tx, sorted(hours)); err != nil {
 		return err
 	}
@@ -29,7 +30,7 @@ func addSums(tx *gorm.DB, hours []hourRow, latencies []latencyRow, areNew bool) 
 }
 
 // addDerived adds what hours hold to all that is made from them.
-func addDerived(tx *gorm.DB, hours []hourRow, latencies []latencyRow, areNew bool) error {
+func addDerived(tx database.Statements, hours []hourRow, latencies []latencyRow, areNew bool) error {
 	if err := addCoarse(tx, coarsen(hours, latencies, areNew)); err != nil {
 		return err
 	}
@@ -62,21 +63,20 @@ func (r rankRow) arguments() []any {
 
 func (r accountRow) arguments() []any { return []any{r.UserID, r.Service, r.FirstMS, r.LastMS} }
 
-// maxCoarseRows keeps a statement as long as maxInsertRows keeps others: the
-// rows of analytics_sums are wide.
-const maxCoarseRows = 8
+// coarseRatio is how much wider rows of analytics_sums are than others.
+const coarseRatio = 4
 
 // addCoarse adds rows, sorted by key, to what is stored.
-func addCoarse(tx *gorm.DB, rows []coarseRow) error {
-	for part := range slices.Chunk(rows, maxCoarseRows) {
+func addCoarse(tx database.Statements, rows []coarseRow) error {
+	for part := range slices.Chunk(rows, max(tx.Rows()/coarseRatio, 1)) {
 		from, to := bucketsOf(part)
-		head, tail := coarseInsert(from, to)
+		head, tail := coarseInserts.of(from, to)
 		var args []any
 		for _, row := range part {
 			args = append(args, row.arguments(from, to)...)
 		}
 		one := "(" + strings.Repeat(",?", len(args)/len(part))[1:] + ")"
-		if err := tx.Exec(head+strings.Repeat(","+one, len(part))[1:]+tail, args...).Error; err != nil {
+		if _, err := tx.Exec(head+strings.Repeat(","+one, len(part))[1:]+tail, args...); err != nil {
 			return err
 		}
 	}
@@ -99,6 +99,22 @@ func bucketsOf(rows []coarseRow) (from, to int) {
 	}
 	to = min(to, latencyBuckets)
 	return min(from, to), to
+}
+
+// coarseInserts remembers what coarseInsert returned. There are few different ones.
+var coarseInserts coarseStatements
+
+type coarseStatements struct{ known sync.Map }
+
+func (c *coarseStatements) of(from, to int) (head, tail string) {
+	key := [2]int{from, to}
+	if known, ok := c.known.Load(key); ok {
+		parts, _ := known.([2]string)
+		return parts[0], parts[1]
+	}
+	head, tail = coarseInsert(from, to)
+	c.known.Store(key, [2]string{head, tail})
+	return head, tail
 }
 
 // coarseInsert returns the statement of addCoarse around its VALUES.
@@ -126,18 +142,20 @@ func earliestAndLatest(table string) string {
 }
 
 // addRanks adds rows, sorted by key, to what is stored.
-func addRanks(tx *gorm.DB, rows []rankRow) error {
-	return insertInto(arguments(rows), func(values string, args []any) error {
-		return tx.Exec(`INSERT INTO analytics_ranks (grain, user_id, start, service, requests)
+func addRanks(tx database.Statements, rows []rankRow) error {
+	return insertInto(tx.Rows(), arguments(rows), func(values string, args []any) error {
+		_, err := tx.Exec(`INSERT INTO analytics_ranks (grain, user_id, start, service, requests)
 			VALUES `+values+` ON CONFLICT (grain, user_id, start, service) DO UPDATE SET
-			requests = analytics_ranks.requests + excluded.requests`, args...).Error
+			requests = analytics_ranks.requests + excluded.requests`, args...)
+		return err
 	})
 }
 
 // addAccounts adds rows, sorted by key, to what is stored.
-func addAccounts(tx *gorm.DB, rows []accountRow) error {
-	return insertInto(arguments(rows), func(values string, args []any) error {
-		return tx.Exec(`INSERT INTO analytics_accounts (user_id, service, first_ms, last_ms)
-			VALUES `+values+` ON CONFLICT (user_id, service) DO UPDATE SET `+earliestAndLatest("analytics_accounts"), args...).Error
+func addAccounts(tx database.Statements, rows []accountRow) error {
+	return insertInto(tx.Rows(), arguments(rows), func(values string, args []any) error {
+		_, err := tx.Exec(`INSERT INTO analytics_accounts (user_id, service, first_ms, last_ms)
+			VALUES `+values+` ON CONFLICT (user_id, service) DO UPDATE SET `+earliestAndLatest("analytics_accounts"), args...)
+		return err
 	})
 }

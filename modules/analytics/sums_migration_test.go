@@ -39,10 +39,10 @@ func TestHoursThatWereThereBeforeTheLongerSumsAreInThem(t *testing.T) {
 		}
 		hours, latencies := rollUp(events, stored)
 		err := db.Write(t.Context(), func(tx *gorm.DB) error { // as releases before the longer sums did
-			if err := addHours(tx, hours); err != nil {
+			if err := addHours(database.In(tx), hours); err != nil {
 				return err
 			}
-			return addLatencies(tx, latencies)
+			return addLatencies(database.In(tx), latencies)
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -18,7 +18,13 @@ type Statements interface {
 	Exec(query string, args ...any) (changed int64, err error)
 	// Int returns the one number that a query finds. No row is one for IsNotFound.
 	Int(query string, args ...any) (int64, error)
+	// Rows returns how many rows an INSERT of many had better have at once: one where
+	// statements stay compiled and there is no network, else many.
+	Rows() int
 }
+
+// In returns the statements of a transaction of Write.
+func In(tx *gorm.DB) Statements { return gormStatements{tx} }
 
 // WriteGrouped is Write for the short acts of the busiest paths, which know what
 // they want to say in SQL. On SQLite those that come at the same time are
@@ -42,6 +48,11 @@ func (s gormStatements) Exec(query string, args ...any) (int64, error) {
 	done := s.tx.Exec(query, args...)
 	return done.RowsAffected, done.Error
 }
+
+// Rows keeps a statement under 600 parameters in most tables. SQLite takes 32,766
+// and PostgreSQL 65,535, but the time SQLite's driver needs to bind them grows
+// with the square of their number.
+func (s gormStatements) Rows() int { return 32 }
 
 func (s gormStatements) Int(query string, args ...any) (int64, error) {
 	var list []int64

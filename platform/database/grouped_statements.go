@@ -29,6 +29,8 @@ func (s liteStatements) Exec(query string, args ...any) (int64, error) {
 	}
 }
 
+func (s liteStatements) Rows() int { return 1 }
+
 func (s liteStatements) Int(query string, args ...any) (int64, error) {
 	stmt, err := s.bound(query, args)
 	if err != nil {
@@ -62,6 +64,14 @@ func (s liteStatements) bound(query string, args []any) (*sqlite.Stmt, error) {
 			stmt.BindText(at, value)
 		case int64:
 			stmt.BindInt64(at, value)
+		case int:
+			stmt.BindInt64(at, int64(value))
+		case *int64:
+			if value == nil {
+				stmt.BindNull(at)
+			} else {
+				stmt.BindInt64(at, *value)
+			}
 		case bool:
 			stmt.BindBool(at, value)
 		case time.Time:
