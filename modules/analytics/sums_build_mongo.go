@@ -139,6 +139,9 @@ func (b *build) all(ctx context.Context, from time.Time) error {
 		if err != nil {
 			return err
 		}
+		if err := b.renew(ctx); err != nil {
+			return err
+		}
 		if !found {
 			return b.setSumsState(ctx, bson.M{"complete": true})
 		}

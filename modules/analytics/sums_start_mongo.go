@@ -27,11 +27,11 @@ func (r *mongoRepository) completeSums(ctx context.Context) error {
 	if err != nil || state.Complete {
 		return err
 	}
-	_, any, err := r.firstHour(ctx, bson.M{})
+	_, found, err := r.firstHour(ctx, bson.M{})
 	if err != nil {
 		return err
 	}
-	if !any {
+	if !found {
 		return r.setSumsState(ctx, bson.M{"complete": true})
 	}
 	return r.buildAlone(ctx, func(ctx context.Context, b *build) error {
