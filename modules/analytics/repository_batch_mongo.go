@@ -124,6 +124,9 @@ func (r *mongoRepository) write(ctx context.Context, part []sumChange, describe 
 
 // addAgain adds changes of which a part may have been added.
 func (r *mongoRepository) addAgain(ctx context.Context, batch string, changes []sumChange) error {
+	if r.byID {
+		return r.addByID(ctx, batch, changes)
+	}
 	return eachBulk(changes, func(part []sumChange) error {
 		conditionally := func(upsert bool) func(*sumChange, *mongo.UpdateOneModel) {
 			return func(change *sumChange, model *mongo.UpdateOneModel) {
@@ -143,6 +146,36 @@ func (r *mongoRepository) addAgain(ctx context.Context, batch string, changes []
 		}
 		return err
 	})
+}
+
+// addByID is addAgain for a server on which the condition of an update would cost a
+// look at every document. That nobody makes a change between the look and the
+// update is then up to the lease of the batch alone.
+func (r *mongoRepository) addByID(ctx context.Context, batch string, changes []sumChange) error {
+	for i := range changes {
+		change := &changes[i]
+		var found struct {
+			Batches []string `bson:"batches"`
+		}
+		which := bson.M{"_id": change.id}
+		err := r.db.Do(ctx, func(ctx context.Context) error {
+			return r.db.Collection(change.collection).FindOne(ctx, which).Decode(&found)
+		})
+		if err != nil && !database.IsNotFound(err) {
+			return err
+		}
+		if slices.Contains(found.Batches, batch) {
+			continue
+		}
+		err = r.db.Do(ctx, func(ctx context.Context) error {
+			_, err := r.db.Collection(change.collection).UpdateOne(ctx, which, change.update(batch), options.UpdateOne().SetUpsert(true))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // missing returns the changes of a part that their documents have no note of.
@@ -221,66 +254,4 @@ func (r *mongoRepository) removeNotes(ctx context.Context, batch batchDocument) 
 			model.SetUpdate(bson.M{"$pull": bson.M{"batches": batch.ID}})
 		})
 	})
-}
-
-// recover completes the batches that their processes left.
-func (r *mongoRepository) recover(ctx context.Context) error {
-	left, err := database.Documents[batchDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
-		how := options.Find().SetProjection(bson.M{"at": 1}).SetLimit(100)
-		return r.batches().Find(ctx, bson.M{"at": bson.M{"$lt": r.now().Add(-batchLease).UTC()}}, how)
-	})
-	if err != nil {
-		return err
-	}
-	for _, batch := range left {
-		if err := r.takeOver(ctx, batch); err != nil && !database.IsNotFound(err) { // another process was first
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *mongoRepository) takeOver(ctx context.Context, left batchDocument) error {
-	var batch batchDocument
-	err := r.db.Do(ctx, func(ctx context.Context) error {
-		mine := bson.M{"$set": bson.M{"at": r.now().UTC().Truncate(time.Millisecond)}}
-		return r.batches().FindOneAndUpdate(ctx, bson.M{"_id": left.ID, "at": left.At}, mine,
-			options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&batch)
-	})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollTime) // nobody else can finish it for a while
-	defer cancel()
-	if len(batch.Deltas) == 0 {
-		if batch.Deltas, err = r.countBatch(ctx, batch); err != nil {
-			return err
-		}
-		if len(batch.Deltas) > 0 {
-			if err := r.changeBatch(ctx, batch, bson.M{"deltas": batch.Deltas}); err != nil {
-				return err
-			}
-		}
-	}
-	if !batch.Added {
-		if err := r.addAgain(ctx, batch.ID, changesOf(batch.Deltas)); err != nil {
-			return err
-		}
-	}
-	return r.finish(ctx, batch)
-}
-
-// countBatch sums the events that the batch stored.
-func (r *mongoRepository) countBatch(ctx context.Context, batch batchDocument) ([]deltaDocument, error) {
-	if len(batch.Events) == 0 {
-		return nil, nil
-	}
-	documents, err := database.Documents[eventDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
-		return r.events().Find(ctx, bson.M{"_id": bson.M{"$in": batch.Events}, "batch": batch.ID})
-	})
-	events := make([]Event, len(documents))
-	for i := range documents {
-		events[i] = documents[i].event()
-	}
-	return deltasOf(events), err
 }

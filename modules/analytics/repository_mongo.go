@@ -39,12 +39,13 @@ type mongoRepository struct {
 	db   *database.Mongo
 	now  func() time.Time
 	turn chan struct{} // held by the one batch of this process that is at work
+	byID bool          // see addByID
 }
 
 // NewMongoRepository returns the repository on a document database. EnsureIndexes
 // was called on it before.
 func NewMongoRepository(db *database.Mongo) Repository {
-	return &mongoRepository{db: db, now: time.Now, turn: make(chan struct{}, 1)}
+	return &mongoRepository{db: db, now: time.Now, turn: make(chan struct{}, 1), byID: db.ByIDAlone()}
 }
 
 const (

@@ -51,10 +51,11 @@ func countDocuments(t testing.TB, db *database.Mongo, collection string, which b
 }
 
 // afterLease returns a repository of another process, at a time when it may take
-// over what the first one left.
+// over what the first one left. It does so as on a MongoDB.
 func afterLease(db *database.Mongo) *mongoRepository {
 	r := NewMongoRepository(db).(*mongoRepository)
 	r.now = func() time.Time { return time.Now().Add(2 * batchLease) }
+	r.byID = false
 	return r
 }
 

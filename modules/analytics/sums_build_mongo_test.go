@@ -223,31 +223,36 @@ func TestAMonthThatABatchIsAtWorkOnIsNotFoundWrong(t *testing.T) {
 }
 
 func TestChangesOfWhichSomeAreMadeAreMadeOnce(t *testing.T) {
-	r := mongoStore(t).repository().(*mongoRepository)
-	mustAppend(t, r, eventAt(day))
-	deltas := deltasOf([]Event{eventAt(day), eventAt(day, by(2)), eventAt(day.AddDate(0, 1, 0))})
-	changes := changesOf(deltas)
-	if missing, err := r.missing(t.Context(), "left", changes[:1]); err != nil || len(missing) != 1 {
-		t.Fatalf("an hour that is there without the note: %v, %v", missing, err)
+	for name, byID := range map[string]bool{"by conditions": false, "by _id alone": true} {
+		t.Run(name, func(t *testing.T) {
+			r := mongoStore(t).repository().(*mongoRepository)
+			r.byID = byID
+			mustAppend(t, r, eventAt(day))
+			deltas := deltasOf([]Event{eventAt(day), eventAt(day, by(2)), eventAt(day.AddDate(0, 1, 0))})
+			changes := changesOf(deltas)
+			if missing, err := r.missing(t.Context(), "left", changes[:1]); err != nil || len(missing) != 1 {
+				t.Fatalf("an hour that is there without the note: %v, %v", missing, err)
+			}
+			for i := range changes {
+				if i%2 == 0 {
+					continue
+				}
+				if err := r.addEach(t.Context(), "left", changes[i:i+1]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				if err := r.addAgain(t.Context(), "left", changes); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := r.removeNotes(t.Context(), batchDocument{ID: "left", Deltas: deltas}); err != nil {
+				t.Fatal(err)
+			}
+			if got := totals(t, r, within(day, 40*24*time.Hour)).Requests; got != 4 {
+				t.Errorf("%d requests", got)
+			}
+			isDerived(t, r.db)
+		})
 	}
-	for i := range changes {
-		if i%2 == 0 {
-			continue
-		}
-		if err := r.addEach(t.Context(), "left", changes[i:i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 2 {
-		if err := r.addAgain(t.Context(), "left", changes); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := r.removeNotes(t.Context(), batchDocument{ID: "left", Deltas: deltas}); err != nil {
-		t.Fatal(err)
-	}
-	if got := totals(t, r, within(day, 40*24*time.Hour)).Requests; got != 4 {
-		t.Errorf("%d requests", got)
-	}
-	isDerived(t, r.db)
 }

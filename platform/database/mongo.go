@@ -43,7 +43,8 @@ type Mongo struct {
 	db     *mongo.Database
 	logger *slog.Logger
 	memory outage.Memory
-	// oneSum says that the server can only sum one field at a time; see SumDocuments.
+	// oneSum says that the server is a FerretDB 1, which can only sum one field at a
+	// time; see SumDocuments and ByIDAlone.
 	oneSum bool
 }
 
@@ -97,6 +98,10 @@ func (m *Mongo) examine(ctx context.Context) error {
 
 // Logger returns the log of what is done with the database.
 func (m *Mongo) Logger() *slog.Logger { return m.logger }
+
+// ByIDAlone reports whether the server looks through a whole collection for any
+// filter but one of _id alone, as FerretDB 1 does.
+func (m *Mongo) ByIDAlone() bool { return m.oneSum }
 
 // Ping reports whether the server answers and takes writes.
 func (m *Mongo) Ping(ctx context.Context) error { return m.client.Ping(ctx, readpref.Primary()) }
