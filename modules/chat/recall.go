@@ -55,7 +55,7 @@ func (r *recalling) collect(ctx context.Context) error {
 		for i := 0; i+1 < len(newestFirst); i += 2 {
 			answer, question := newestFirst[i], newestFirst[i+1]
 			bytes += len(answer.Content) + len(answer.Extra) + len(question.Content) + len(question.Extra)
-			if whole, err := r.take(question, answer); whole || err != nil {
+			if whole, err := r.take(ctx, question, answer); whole || err != nil {
 				return err
 			}
 		}
@@ -65,11 +65,6 @@ func (r *recalling) collect(ctx context.Context) error {
 		if r.read += bytes; r.read > maxRecallRead {
 			return tooLongToRecall()
 		}
-		if r.held > longDocument {
-			if err := r.place.hold(ctx); err != nil {
-				return err
-			}
-		}
 		part.Before = newestFirst[len(newestFirst)-1].Position
 		part.Limit = min(max(recallBatch/(bytes/part.Limit+1), 2), 4*part.Limit, 200) &^ 1
 	}
@@ -77,7 +72,7 @@ func (r *recalling) collect(ctx context.Context) error {
 
 // take takes an exchange that may be a part of the conversation, and reports
 // whether it is the first one.
-func (r *recalling) take(question, answer message) (first bool, err error) {
+func (r *recalling) take(ctx context.Context, question, answer message) (first bool, err error) {
 	if !r.all && answer.ID != r.next {
 		return false, nil
 	}
@@ -91,6 +86,11 @@ func (r *recalling) take(question, answer message) (first bool, err error) {
 	r.list = append(r.list, exchange)
 	if r.held += exchange.size; r.held > maxRecalled || len(r.list) > maxTurns {
 		return false, tooLongToRecall()
+	}
+	if r.held > longDocument {
+		if err := r.place.hold(ctx); err != nil {
+			return false, err
+		}
 	}
 	switch {
 	case r.all:
