@@ -75,6 +75,8 @@ func TestBranchesInOneSessionAreToldApart(t *testing.T) {
 	f.wantRecalled(t, one2, "user hi, assistant same, user A, assistant same, user more, assistant same")
 	f.wantRecalled(t, two2, "user hi, assistant same, user B, assistant same, user more, assistant same")
 	f.wantRecalled(t, whole, "user hi, assistant same, user B, assistant same, user C, assistant same")
+	unclear, _ := f.next(t, "", `[{"role":"user","content":"hi"},{"role":"assistant","content":"same"},{"role":"user","content":"A"},{"role":"assistant","content":"same"},{"role":"user","content":"C"}]`)
+	wantRefused(t, f.goOn(alice, unclear, `"more"`), "previous_response_not_whole") // "A" or "A "
 	three := branch(whole, "D")
 	f.wantRecalled(t, three, "user hi, assistant same, user B, assistant same, user C, assistant same, user D, assistant same")
 }
@@ -94,7 +96,7 @@ func TestAConversationThatWasSentWholeIsGoneOnFrom(t *testing.T) {
 		f, up := behind(t, Config{}, answeringInTurn(spoke("one")))
 		send := func(messages string) (id string) {
 			name := map[string]string{completions: "messages", responses: "input"}[path]
-			answer := f.Do("POST", path, alice, `{"model":"demo-1","`+name+`":[`+messages+`]}`)
+			answer := f.Do("POST", path, alice, `{"model":"demo-1","temperature":1,"`+name+`":[`+messages+`]}`) // not plain: all of it is kept
 			return "resp_" + answer.Header.Get("Llmhist-Message")
 		}
 		send(system + "," + hi)
@@ -189,7 +191,12 @@ func TestPicturesAndArgumentsTellConversationsApart(t *testing.T) {
 	send := func(messages string) string {
 		return f.Do("POST", completions, alice, `{"model":"demo-1","messages":[`+messages+`]}`).Header.Get("Llmhist-Session")
 	}
+	outputs := func(one, two string) string {
+		calls := `[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"d","type":"function","function":{"name":"f","arguments":""}}]`
+		return `{"role":"user","content":"both"},{"role":"assistant","tool_calls":` + calls + `},{"role":"tool","tool_call_id":"` + one + `","content":"x"},{"role":"tool","tool_call_id":"` + two + `","content":"y"}`
+	}
 	for name, c := range map[string]struct{ first, again, other string }{
+		"outputs":   {outputs("c", "d"), outputs("c", "d"), outputs("d", "c")},
 		"pictures":  {look("data:1"), look("data:1"), look("data:2")},
 		"arguments": {call(`"{\"a\":1,\"b\":2}"`), call(`"{ \"b\": 2, \"a\": 1 }"`), call(`"{\"a\":2,\"b\":2}"`)},
 	} {
@@ -214,6 +221,7 @@ func TestAConversationLongerThanARequestMayBeIsRefused(t *testing.T) {
 	if len(up.bodies) != asked || len(f.stored(t, 1, session)) != 4 {
 		t.Error("a refused request left a trace")
 	}
+	wantRefused(t, f.goOn(alice, first, `"more"`, `"user":"`+half+strings.Repeat("x", 2000)+`"`), "previous_response_too_long")
 	f.next(t, second, `"more"`)
 	if room := f.module.service.room; len(room.long) != 0 || len(room.places) != 0 {
 		t.Errorf("%d and %d places are left", len(room.long), len(room.places))
