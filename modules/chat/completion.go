@@ -81,8 +81,8 @@ func (c *completing) conclude(ctx context.Context, result Result, err error) (me
 // prepareCompletion finds or makes the session and the two messages of the
 // exchange.
 func (s *service) prepareCompletion(ctx context.Context, userID int64, q completionAsk, before string) (exchangeStart, error) {
-	sessionID := ""
-	if before != "" {
+	sessionID := q.SessionID
+	if before != "" && !q.goesOn() {
 		found, err := s.repository.FindThread(ctx, userID, before)
 		if err != nil {
 			return exchangeStart{}, err

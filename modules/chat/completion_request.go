@@ -1,9 +1,7 @@
 package chat
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"hash"
+	"encoding/json"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -20,7 +18,20 @@ type completionAsk struct {
 	Stream       bool
 	IncludeUsage bool // the client wants a last chunk with the tokens
 	Turns        []turn
-	Fresh        int // Turns from here on are new: no earlier answer of the conversation follows them
+	Fresh        int            // Turns from here on are new: no earlier answer of the conversation follows them
+	Preface      int            // so many Turns are the instructions of this request, which it did not send as messages
+	SessionID    string         // where a request with a previous response goes on; "" = in a new session
+	Response     *responseExtra // what else a request of OpenAI's responses says; nil for chat completions
+}
+
+// responseExtra is what is kept of a request of OpenAI's responses besides what
+// it is as a chat completion.
+type responseExtra struct {
+	Previous     string `json:"previous_response_id,omitempty"`
+	Instructions string `json:"instructions,omitempty"`
+	// Instructed is instructedBy of the messages before what is new, of a request
+	// that sent all of them.
+	Instructed string `json:"instructed,omitempty"`
 }
 
 // turn is one message of a request.
@@ -29,8 +40,9 @@ type turn struct {
 	Text string // of all parts that are text
 	Raw  string // the whole message
 	// Plain says that role and text are all there is to it.
-	Plain bool
-	calls []toolCall // of an assistant
+	Plain  bool
+	calls  []toolCall // of an assistant
+	callID string     // of the call whose output a tool says
 }
 
 // toolCall is a function that a model wants called.
@@ -120,6 +132,9 @@ func readTurn(value gjson.Result) (turn, bool) {
 		case key.Str == "tool_calls":
 			t.Plain = false
 			t.calls = callsOf(member)
+		case key.Str == "tool_call_id":
+			t.Plain = false
+			t.callID = member.Str
 		default:
 			t.Plain = false
 		}
@@ -196,77 +211,69 @@ func (q completionAsk) prompt() []PromptMessage {
 // JSON, or "". continued says that the earlier messages are in the session
 // already.
 func (q completionAsk) extra(continued bool) string {
-	turns := q.Turns
+	turns := q.Turns[q.Preface:]
 	if continued {
 		turns = q.Turns[q.Fresh:]
 	}
 	questions := 0
 	plain := true
+	kept := !continued && q.Response == nil // a new session keeps the instructions of a chat completion itself
 	for _, t := range turns {
 		if t.Role == roleUser {
 			questions++
 		}
-		plain = plain && t.Plain && (t.Role == roleUser || t.isInstruction() && !continued) // a new session keeps its instructions itself
+		plain = plain && t.Plain && (t.Role == roleUser || t.isInstruction() && kept)
 	}
 	var members []string
 	gjson.ParseBytes(q.Body).ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
-		case "model", "stream", "stream_options", "messages":
+		case "model", "stream", "stream_options", "messages", "response":
 		default:
 			members = append(members, key.Raw+":"+value.Raw)
 		}
 		return true
 	})
-	if plain && questions == 1 && len(members) == 0 {
+	plain = plain && questions == 1 && len(members) == 0
+	if of := q.responseExtra(continued, plain); of != "" {
+		members = append(members, `"response":`+of)
+	}
+	if plain && len(members) == 0 {
 		return ""
 	}
-	raw := make([]string, len(turns))
-	for i, t := range turns {
-		raw[i] = t.Raw
+	if !plain {
+		raw := make([]string, len(turns))
+		for i, t := range turns {
+			raw[i] = t.Raw
+		}
+		members = append(members, `"messages":[`+strings.Join(raw, ",")+"]")
 	}
-	members = append(members, `"messages":[`+strings.Join(raw, ",")+"]")
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// thread names a conversation by what was said in it, so that the next request
-// of a client that sends all of it each time is known to go on with it.
-type thread struct{ digest hash.Hash }
-
-func newThread() thread { return thread{sha256.New()} }
-
-// add appends a message. Instructions do not count: many clients put the time
-// into them.
-func (t thread) add(said turn) {
-	if said.isInstruction() {
-		return
+// responseExtra returns the member "response" of extra, or "". A question with
+// messages always has it when it was one of OpenAI's responses: there a message
+// that instructs is a part of the conversation.
+func (q completionAsk) responseExtra(continued, plain bool) string {
+	if q.Response == nil {
+		return ""
 	}
-	write := func(text string) {
-		_, _ = t.digest.Write([]byte(text)) // never fails
-		_, _ = t.digest.Write([]byte{0})
+	of := *q.Response
+	if plain || continued {
+		of.Instructions = ""
 	}
-	write(said.Role)
-	write(strings.TrimSpace(storable(said.Text)))
-	for _, call := range said.calls {
-		write(call.ID)
-		write(call.Name)
-	}
-	write("")
-}
-
-func (t thread) name() string { return hex.EncodeToString(t.digest.Sum(nil)) }
-
-// threads returns the name of the conversation before what is new, "" when
-// nothing was, and the conversation with all of the request, to which its answer
-// is added.
-func (q completionAsk) threads() (before string, all thread) {
-	all = newThread()
-	for i, said := range q.Turns {
-		if i == q.Fresh && i > 0 {
-			before = all.name()
+	if continued && of.Previous == "" {
+		for _, t := range q.Turns[q.Preface:q.Fresh] {
+			of.Instructed = instructedBy(of.Instructed, t)
 		}
-		all.add(said)
 	}
-	return before, all
+	if plain && of == (responseExtra{}) {
+		return ""
+	}
+	data, err := json.Marshal(of)
+	if err != nil {
+		return "" // not reached: it is made of texts
+	}
+	return string(data)
 }
 
 // storable returns text that every engine can store: PostgreSQL cannot U+0000.

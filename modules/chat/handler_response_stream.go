@@ -172,7 +172,7 @@ func (s *responseStream) end(answer message, err error) error {
 		return err
 	}
 	s.answer = answer
-	s.body.concluded(answer.FinishReason)
+	s.body.concluded(answer)
 	for at := range s.items {
 		s.complete(at)
 	}

@@ -54,6 +54,11 @@ type repository interface {
 	// still be found.
 	FindThread(ctx context.Context, userID int64, thread string) (sessionID string, err error)
 
+	// FindAnswer returns the user's answer with this id, whatever its state. The id
+	// of a question is not found, and neither is an answer whose session is being
+	// deleted.
+	FindAnswer(ctx context.Context, userID int64, id string) (message, error)
+
 	// FinishAnswer sets the outcome of an answer and adds its tokens to its
 	// session, once: an answer that has an outcome already is a Conflict
 	// fault. An answer that was declared interrupted takes its true outcome:

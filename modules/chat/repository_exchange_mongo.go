@@ -165,6 +165,24 @@ func (r mongoRepository) FindThread(ctx context.Context, userID int64, thread st
 	return document.SessionID, err
 }
 
+// FindAnswer looks for the id alone, as liveSession does.
+func (r mongoRepository) FindAnswer(ctx context.Context, userID int64, id string) (message, error) {
+	var document exchangeDocument
+	err := r.db.Do(ctx, func(ctx context.Context) error {
+		return r.exchanges().FindOne(ctx, bson.M{"_id": id}).Decode(&document)
+	})
+	if err == nil && document.UserID != userID {
+		err = noSuchSession()
+	}
+	if err == nil {
+		_, err = r.liveSession(ctx, userID, document.SessionID)
+	}
+	if err != nil {
+		return message{}, answerFault(err)
+	}
+	return document.newestFirst(0)[0], nil
+}
+
 func (r mongoRepository) refuseSecondOutcome(ctx context.Context, answer message) error {
 	if _, err := r.ownExchange(ctx, answer); err != nil {
 		return err // it was deleted meanwhile

@@ -173,6 +173,16 @@ func (r gormRepository) FindThread(ctx context.Context, userID int64, thread str
 	return row.SessionID, database.Fault(err)
 }
 
+const ownAnswer = "id = ? AND user_id = ? AND role = '" + roleAssistant + "'"
+
+func (r gormRepository) FindAnswer(ctx context.Context, userID int64, id string) (message, error) {
+	var row messageRow
+	if err := r.db.Read(ctx).Where(ownAnswer, id, userID).Take(&row).Error; err != nil {
+		return message{}, answerFault(err)
+	}
+	return row.message(), nil
+}
+
 // isUnfinished finds processing answers by the partial index of the same
 // condition. The engines use that only when the state is written out: for a
 // parameter SQLite reads every message there is.
@@ -220,6 +230,13 @@ func oneRow(changed *gorm.DB) error {
 		return gorm.ErrRecordNotFound
 	}
 	return changed.Error
+}
+
+func answerFault(err error) error {
+	if database.IsNotFound(err) || fault.Is(err, fault.NotFound) {
+		return fault.New(fault.NotFound, "not_found", "There is no such answer.")
+	}
+	return database.Fault(err)
 }
 
 func sessionFault(err error) error {

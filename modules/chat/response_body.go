@@ -24,7 +24,7 @@ type responseBody struct {
 	ParallelToolCalls json.RawMessage     `json:"parallel_tool_calls"`
 	PreviousResponse  *string             `json:"previous_response_id"`
 	Reasoning         json.RawMessage     `json:"reasoning"`
-	Store             bool                `json:"store" doc:"Always false: a request cannot refer to it. It is in the history of this server."`
+	Store             bool                `json:"store" doc:"Whether a request can refer to it by previous_response_id, whatever was asked for. It is in the history of this server in any case; one that was cut where this server cuts answers cannot be gone on from."`
 	Temperature       json.RawMessage     `json:"temperature"`
 	Text              json.RawMessage     `json:"text"`
 	ToolChoice        json.RawMessage     `json:"tool_choice"`
@@ -94,19 +94,24 @@ func (q responseAsk) response(answer message, status string) responseBody {
 		}
 		return json.RawMessage(standard)
 	}
+	var previous *string
+	if q.goesOn() {
+		previous = &q.Response.Previous
+	}
 	return responseBody{
-		ID: "resp_" + answer.ID, Object: "response", CreatedAt: answer.CreatedAt.Unix(), Status: status, Model: answer.Model, Output: []responseItem{},
+		ID: responsePrefix + answer.ID, Object: "response", CreatedAt: answer.CreatedAt.Unix(), Status: status, Model: answer.Model, Output: []responseItem{},
 		Instructions: echo("instructions", "null"), MaxOutputTokens: echo("max_output_tokens", "null"), Metadata: echo("metadata", "{}"),
 		ParallelToolCalls: echo("parallel_tool_calls", "true"), Reasoning: echo("reasoning", `{"effort":null,"summary":null}`),
 		Temperature: echo("temperature", "1"), Text: echo("text", `{"format":{"type":"text"}}`), ToolChoice: echo("tool_choice", `"auto"`),
-		Tools: echo("tools", "[]"), TopP: echo("top_p", "1"), Truncation: "disabled",
+		PreviousResponse: previous, Store: true, Tools: echo("tools", "[]"), TopP: echo("top_p", "1"), Truncation: "disabled",
 	}
 }
 
 // concluded sets how an answer ended.
-func (b *responseBody) concluded(finishReason string) {
+func (b *responseBody) concluded(answer message) {
 	b.Status = "completed"
-	switch finishReason {
+	b.Store = answer.Thread != ""
+	switch answer.FinishReason {
 	case "length":
 		b.Status, b.IncompleteDetails = "incomplete", &incompleteDetails{"max_output_tokens"}
 	case "content_filter":
@@ -130,7 +135,7 @@ func callItem(answer message, n int, status string, call toolCall) responseItem 
 func (q responseAsk) respond(answer message, completion []byte) responseBody {
 	document := gjson.ParseBytes(completion)
 	body := q.response(answer, "completed")
-	body.concluded(answer.FinishReason)
+	body.concluded(answer)
 	if counted := document.Get("usage"); counted.IsObject() {
 		body.Usage = responseUsage(counted)
 	} else {

@@ -16,13 +16,17 @@ type responseAsk struct {
 	completionAsk
 }
 
+// namesPrevious reports whether the request goes on from an earlier answer.
+func (q responseAsk) namesPrevious() bool { return given(q.document.Get("previous_response_id")) }
+
 // readResponse reads a body that is a JSON object and says the same as a chat
 // completion. What only OpenAI's own service can do is refused, other fields
 // that are not known here are ignored.
 func readResponse(body []byte) (responseAsk, error) {
 	r := responseTranslation{document: gjson.ParseBytes(body), completion: map[string]any{}}
 	r.refuseStored()
-	r.addMessages()
+	preface := r.addInstructions()
+	r.addInput()
 	r.addTools()
 	r.addSettings()
 	if err := r.fields.Err(); err != nil {
@@ -33,6 +37,7 @@ func readResponse(body []byte) (responseAsk, error) {
 		return responseAsk{}, err
 	}
 	q, err := readCompletion(translated)
+	q.Preface, q.Response = preface, &responseExtra{Instructions: r.document.Get("instructions").Str}
 	return responseAsk{document: r.document, completionAsk: q}, err
 }
 
@@ -46,18 +51,25 @@ type responseTranslation struct {
 
 func given(value gjson.Result) bool { return value.Exists() && value.Type != gjson.Null }
 
-// refuseStored refuses what refers to something that a service keeps.
+// refuseStored refuses what refers to something that OpenAI's service keeps.
 func (r *responseTranslation) refuseStored() {
-	for _, name := range []string{"previous_response_id", "conversation", "prompt"} {
-		r.fields.Check(!given(r.document.Get(name)), name, "unsupported", "is not supported: send the whole conversation as input")
+	for _, name := range []string{"conversation", "prompt"} {
+		r.fields.Check(!given(r.document.Get(name)), name, "unsupported", "is not supported: send the whole conversation as input, or previous_response_id")
 	}
+	previous := r.document.Get("previous_response_id")
+	r.fields.Check(!given(previous) || previous.Type == gjson.String, "previous_response_id", "wrong_type", "must be a string")
 	r.fields.Check(!r.document.Get("background").Bool(), "background", "unsupported", "must be false: answers are waited for")
 }
 
-func (r *responseTranslation) addMessages() {
+// addInstructions returns how many messages it added.
+func (r *responseTranslation) addInstructions() int {
 	if instructions := r.document.Get("instructions"); instructions.Type == gjson.String && instructions.Str != "" {
 		r.addMessage(map[string]any{"role": roleSystem, "content": instructions.Str})
 	}
+	return len(r.messages)
+}
+
+func (r *responseTranslation) addInput() {
 	input := r.document.Get("input")
 	switch {
 	case input.Type == gjson.String:

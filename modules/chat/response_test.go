@@ -50,7 +50,7 @@ func TestAResponseIsAskedForAsAChatCompletion(t *testing.T) {
 	}
 	body := answer.JSON(t)
 	kept := f.stored(t, 1, f.onlySession(t, 1).ID)[1]
-	if body["id"] != "resp_"+kept.ID || body["object"] != "response" || body["status"] != "completed" || member(body, "metadata.a") != "b" || body["instructions"] != "be brief" || body["store"] != false {
+	if body["id"] != "resp_"+kept.ID || body["object"] != "response" || body["status"] != "completed" || member(body, "metadata.a") != "b" || body["instructions"] != "be brief" || body["store"] != true {
 		t.Errorf("%s", answer.Body)
 	}
 	wantOutput := []any{map[string]any{"type": "message", "id": "msg_" + kept.ID, "status": "completed", "role": "assistant",

@@ -126,6 +126,25 @@ test("responses are streamed", async () => {
   assert.equal(whole.output_text, "Hi from demo-1!");
 });
 
+test("responses go on from a previous one, with tools and streamed", async () => {
+  const tools = [{ type: "function", name: "weather", parameters: { type: "object", properties: { city: { type: "string" } } }, strict: false }];
+  const { data: first, response } = await client.responses.create({ model: "demo-1", input: "weather in Oslo?", tools }).withResponse();
+  const call = first.output.find((item) => item.type === "function_call");
+  const second = await client.responses.create({
+    model: "demo-1", previous_response_id: first.id, input: [{ type: "function_call_output", call_id: call.call_id, output: "22" }], tools,
+  });
+  assert.equal(second.output_text, "It is 22.");
+  assert.equal(second.previous_response_id, first.id);
+  const third = await client.responses.stream({ model: "demo-1", previous_response_id: second.id, input: "thanks" }).finalResponse();
+  assert.equal(third.output_text, "Hi from demo-1!");
+  const kept = await ask(`/chat/sessions/${response.headers.get("llmhist-session")}`);
+  assert.equal(kept.messages.length, 6);
+  await assert.rejects(
+    client.responses.create({ model: "demo-1", previous_response_id: "resp_nobody", input: "x" }),
+    (error) => error instanceof BadRequestError && error.code === "previous_response_not_found" && error.param === "previous_response_id",
+  );
+});
+
 test("errors have their classes", async () => {
   const create = (over, options) => client.chat.completions.create({ model: "demo-1", messages: hello, ...over }, { maxRetries: 0, ...options });
   await assert.rejects(create({ model: "nobody" }), (error) => error instanceof NotFoundError && error.code === "model_not_found" && error.param === "model");

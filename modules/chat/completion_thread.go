@@ -1,0 +1,116 @@
+package chat
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"hash"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// thread names a conversation by what was said in it, so that the next request
+// of a client that sends all of it each time is known to go on with it.
+type thread struct{ digest hash.Hash }
+
+func newThread() thread { return thread{sha256.New()} }
+
+// clone returns a thread that goes on by itself.
+func (t thread) clone() thread {
+	copied, err := t.digest.(hash.Cloner).Clone()
+	if err != nil {
+		panic(err) // not reached: SHA-256 can always be cloned
+	}
+	return thread{copied}
+}
+
+// add appends a message. Instructions do not count: many clients put the time
+// into them.
+func (t thread) add(said turn) {
+	if said.isInstruction() {
+		return
+	}
+	write := func(text string) {
+		_, _ = t.digest.Write([]byte(text)) // never fails
+		_, _ = t.digest.Write([]byte{0})
+	}
+	write(said.Role)
+	write(strings.TrimSpace(storable(said.Text)))
+	for _, call := range said.calls {
+		write(call.ID)
+		write(call.Name)
+		write(canonical(call.Arguments))
+	}
+	if said.callID != "" {
+		write(said.callID)
+	}
+	for _, part := range said.otherParts() {
+		write(part)
+	}
+	write("")
+}
+
+func (t thread) name() string { return hex.EncodeToString(t.digest.Sum(nil)) }
+
+// otherParts returns the parts of a message that are no text, such as pictures,
+// and where they are.
+func (t turn) otherParts() []string {
+	if t.Plain || t.Raw == "" {
+		return nil
+	}
+	content := gjson.Get(t.Raw, "content")
+	if !content.IsArray() {
+		return nil
+	}
+	var parts []string
+	for i, part := range content.Array() {
+		if part.Get("text").Type != gjson.String {
+			parts = append(parts, strconv.Itoa(i), part.Raw)
+		}
+	}
+	return parts
+}
+
+// canonical returns the arguments of a call in one form: clients read them and
+// write them again.
+func canonical(arguments string) string {
+	if strings.TrimSpace(arguments) == "" {
+		return "{}"
+	}
+	var value any
+	if json.Unmarshal([]byte(arguments), &value) != nil {
+		return arguments
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return arguments
+	}
+	return string(data)
+}
+
+// threads returns the name of the conversation before what is new, "" when
+// nothing was, and the conversation with all of the request, to which its answer
+// is added.
+func (q completionAsk) threads() (before string, all thread) {
+	all = newThread()
+	for i, said := range q.Turns {
+		if i == q.Fresh && i > 0 {
+			before = all.name()
+		}
+		all.add(said)
+	}
+	return before, all
+}
+
+// instructedBy returns the digest of the instructions in a conversation, which a
+// thread leaves out: of those that before is of, and of a message that may be one.
+// That of none is "".
+func instructedBy(before string, said turn) string {
+	if !said.isInstruction() {
+		return before
+	}
+	sum := sha256.Sum256([]byte(before + "\x00" + said.Role + "\x00" + storable(said.Text)))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,278 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"llmhist/platform/database"
+	"llmhist/platform/identity"
+)
+
+func TestContinuationsAtOnceDoNotSeeEachOther(t *testing.T) {
+	f, _ := behind(t, Config{}, answeringInTurn(spoke("same")))
+	first, _ := f.next(t, "", `"hi"`)
+	const count = 8
+	ids := make([]string, count)
+	var wait sync.WaitGroup
+	for i := range count {
+		wait.Go(func() { ids[i], _ = f.next(t, first, fmt.Sprintf(`"branch %d"`, i)) })
+	}
+	wait.Wait()
+	for i, id := range ids {
+		f.wantRecalled(t, id, fmt.Sprintf("user hi, assistant same, user branch %d, assistant same", i))
+	}
+}
+
+func (f *fixture) wantRecalled(t testing.TB, id, want string) {
+	t.Helper()
+	answer, err := f.module.service.repository.FindAnswer(t.Context(), 1, answerID(id))
+	must(t, err)
+	turns, err := f.module.service.recall(t.Context(), f.place(t), answer)
+	var said []string
+	for _, of := range turns {
+		said = append(said, of.Role+" "+of.Text)
+	}
+	if got := strings.Join(said, ", "); got != want || err != nil {
+		t.Errorf("recalled %q, %v; want %q", got, err, want)
+	}
+}
+
+func TestBranchesInOneSessionAreToldApart(t *testing.T) {
+	f, _ := behind(t, Config{}, answeringInTurn(spoke("same")))
+	first, session := f.next(t, "", `"hi"`)
+	// Two requests that begin while nothing is newer than the first are both kept in
+	// its session, and so is what a client sends again as a whole.
+	service := f.module.service
+	branch := func(previous, input string) string {
+		q, err := readResponse([]byte(`{"model":"demo-1","input":"` + input + `","previous_response_id":"` + previous + `"}`))
+		must(t, err)
+		ctx := identity.With(t.Context(), identity.Identity{UserID: 1})
+		at := f.place(t)
+		q, err = service.continueResponse(ctx, at, q)
+		must(t, err)
+		q.SessionID = session
+		answer, err := service.complete(ctx, at, q.completionAsk, discarded{})
+		must(t, err)
+		return answer.ID
+	}
+	one := branch(first, "A")
+	two := branch(first, "B")
+	one2 := branch(one, "more")
+	two2 := branch(two, "more")
+	whole, _ := f.next(t, "", `[{"role":"user","content":"hi"},{"role":"assistant","content":"same"},{"role":"user","content":"B"},{"role":"assistant","content":"same"},{"role":"user","content":"C"}]`)
+	spaced := branch(branch(first, "A "), "more")
+	f.wantRecalled(t, spaced, "user hi, assistant same, user A , assistant same, user more, assistant same")
+	if kept := len(f.stored(t, 1, session)); kept != 16 {
+		t.Fatalf("%d messages in the session", kept)
+	}
+	f.wantRecalled(t, one2, "user hi, assistant same, user A, assistant same, user more, assistant same")
+	f.wantRecalled(t, two2, "user hi, assistant same, user B, assistant same, user more, assistant same")
+	f.wantRecalled(t, whole, "user hi, assistant same, user B, assistant same, user C, assistant same")
+	unclear, _ := f.next(t, "", `[{"role":"user","content":"hi"},{"role":"assistant","content":"same"},{"role":"user","content":"A"},{"role":"assistant","content":"same"},{"role":"user","content":"C"}]`)
+	wantRefused(t, f.goOn(alice, unclear, `"more"`), "previous_response_not_whole") // "A" or "A "
+	three := branch(whole, "D")
+	f.wantRecalled(t, three, "user hi, assistant same, user B, assistant same, user C, assistant same, user D, assistant same")
+}
+
+type discarded struct{}
+
+func (discarded) send(*message, []byte) error  { return nil }
+func (discarded) flush() error                 { return nil }
+func (discarded) whole(*message, []byte) error { return nil }
+
+func TestAConversationThatWasSentWholeIsGoneOnFrom(t *testing.T) {
+	const system, hi, more = `{"role":"system","content":"be brief"}`, `{"role":"user","content":"hi"}`, `{"role":"user","content":"more"}`
+	for path, want := range map[string][]string{
+		completions: nil,
+		responses:   {system}, // there it is a part of the conversation
+	} {
+		f, up := behind(t, Config{}, answeringInTurn(spoke("one")))
+		send := func(messages string) (id string) {
+			name := map[string]string{completions: "messages", responses: "input"}[path]
+			answer := f.Do("POST", path, alice, `{"model":"demo-1","temperature":1,"`+name+`":[`+messages+`]}`) // not plain: all of it is kept
+			return "resp_" + answer.Header.Get("Llmhist-Message")
+		}
+		send(system + "," + hi)
+		id := send(system + "," + hi + "," + spoke("one") + "," + more)
+		f.next(t, id, `"again"`)
+		wantSent(t, up, append(want, hi, spoke("one"), more, spoke("one"), `{"role":"user","content":"again"}`)...)
+		if f.onlySession(t, 1).MessageCount != 6 {
+			t.Error("it did not stay in one session")
+		}
+	}
+}
+
+func TestADoubtfulConversationIsRefused(t *testing.T) {
+	f, up := behind(t, Config{}, answeringInTurn(spoke("one")))
+	send := func(messages string) string {
+		answer := f.Do("POST", responses, alice, `{"model":"demo-1","input":[`+messages+`]}`)
+		return "resp_" + answer.Header.Get("Llmhist-Message")
+	}
+	const developer, hi, more = `{"role":"developer","content":"it is noon"}`, `{"role":"user","content":"hi"}`, `{"role":"user","content":"more"}`
+	send(developer + "," + hi)
+	later := send(strings.Replace(developer, "noon", "one", 1) + "," + hi + "," + spoke("one") + "," + more)
+	asked := len(up.bodies)
+	wantRefused(t, f.goOn(alice, later, `"again"`), "previous_response_not_whole")
+	if f.onlySession(t, 1).MessageCount != 4 || len(up.bodies) != asked {
+		t.Error("a refused request left a trace")
+	}
+}
+
+func TestAConversationThatIsNotTheOneAnsweredIsRefused(t *testing.T) {
+	f, up := behind(t, Config{}, answeringInTurn(spoke("one")))
+	first, session := f.next(t, "", `"hi"`)
+	second, _ := f.next(t, first, `"more"`)
+	must(t, f.module.service.repository.(gormRepository).db.WriteGrouped(t.Context(), func(tx database.Statements) error {
+		_, err := tx.Exec("UPDATE chat_messages SET content = 'changed' WHERE session_id = ? AND position = 1", session)
+		return err
+	}))
+	asked := len(up.bodies)
+	for _, id := range []string{first, second} {
+		wantRefused(t, f.goOn(alice, id, `"again"`), "previous_response_not_whole")
+	}
+	if len(up.bodies) != asked {
+		t.Error("a provider was asked")
+	}
+}
+
+func TestALongConversationIsReckonedInMemory(t *testing.T) {
+	f, _ := behind(t, Config{}, answeringInTurn(spoke("one")))
+	service := f.module.service
+	goOn := func(id string, patience time.Duration) (holds bool, err error) {
+		ctx, cancel := context.WithTimeout(identity.With(t.Context(), identity.Identity{UserID: 1}), patience)
+		defer cancel()
+		at, err := service.room.enter()
+		must(t, err)
+		defer at.leave()
+		q, err := readResponse([]byte(`{"input":"more","previous_response_id":"` + id + `"}`))
+		must(t, err)
+		_, err = service.continueResponse(ctx, at, q)
+		return at.holding, err
+	}
+	for name, c := range map[string]struct {
+		bytes        int
+		waits, holds bool
+	}{"short": {1000, false, false}, "long": {2 * longDocument, true, false}, "very long": {2 * maxUnheld, true, true}} {
+		service.room.long = make(chan struct{}, 1)
+		first, _ := f.next(t, "", `"`+strings.Repeat("x", c.bytes)+`"`)
+		id, _ := f.next(t, first, `"and"`)
+		if holds, err := goOn(id, deadline); err != nil || holds != c.holds {
+			t.Errorf("%s: holds %v, %v", name, holds, err)
+		}
+		if left := len(service.room.long); left != 0 {
+			t.Errorf("%s: %d places are left", name, left)
+		}
+		service.room.long = make(chan struct{}) // there is never memory
+		if c.waits {
+			if _, err := goOn(id, 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", name, err)
+			}
+		} else if _, err := goOn(id, deadline); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPicturesAndArgumentsTellConversationsApart(t *testing.T) {
+	f, _ := behind(t, Config{}, answeringInTurn(spoke("a cat")))
+	look := func(picture string) string {
+		return `{"role":"user","content":[{"type":"text","text":"what?"},{"type":"image_url","image_url":{"url":"` + picture + `"}}]}`
+	}
+	call := func(arguments string) string {
+		return `{"role":"user","content":"go"},{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":` + arguments + `}}]},{"role":"tool","tool_call_id":"c","content":"x"}`
+	}
+	send := func(messages string) string {
+		return f.Do("POST", completions, alice, `{"model":"demo-1","messages":[`+messages+`]}`).Header.Get("Llmhist-Session")
+	}
+	outputs := func(one, two string) string {
+		calls := `[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"d","type":"function","function":{"name":"f","arguments":""}}]`
+		return `{"role":"user","content":"both"},{"role":"assistant","tool_calls":` + calls + `},{"role":"tool","tool_call_id":"` + one + `","content":"x"},{"role":"tool","tool_call_id":"` + two + `","content":"y"}`
+	}
+	for name, c := range map[string]struct{ first, again, other string }{
+		"outputs":   {outputs("c", "d"), outputs("c", "d"), outputs("d", "c")},
+		"pictures":  {look("data:1"), look("data:1"), look("data:2")},
+		"arguments": {call(`"{\"a\":1,\"b\":2}"`), call(`"{ \"b\": 2, \"a\": 1 }"`), call(`"{\"a\":2,\"b\":2}"`)},
+	} {
+		first := send(c.first)
+		if again := send(c.again + "," + spoke("a cat") + `,{"role":"user","content":"more"}`); again != first {
+			t.Errorf("%s: the same began a session", name)
+		}
+		if other := send(c.other + "," + spoke("a cat") + `,{"role":"user","content":"more"}`); other == first {
+			t.Errorf("%s: others went on in the session", name)
+		}
+	}
+}
+
+func TestAConversationLongerThanARequestMayBeIsRefused(t *testing.T) {
+	f, up := behind(t, Config{}, answeringInTurn(spoke("one")))
+	f.module.service.room = newRoom(1)
+	half := strings.Repeat("x", maxCompletionBody/2-1000)
+	first, session := f.next(t, "", `"`+half+`"`)
+	second, _ := f.next(t, first, `"`+half+`"`)
+	asked := len(up.bodies)
+	wantRefused(t, f.goOn(alice, second, `"`+half+`"`), "previous_response_too_long")
+	if len(up.bodies) != asked || len(f.stored(t, 1, session)) != 4 {
+		t.Error("a refused request left a trace")
+	}
+	wantRefused(t, f.goOn(alice, first, `"more"`, `"user":"`+half+strings.Repeat("x", 2000)+`"`), "previous_response_too_long")
+	f.next(t, second, `"more"`)
+	if room := f.module.service.room; len(room.long) != 0 || len(room.places) != 0 {
+		t.Errorf("%d and %d places are left", len(room.long), len(room.places))
+	}
+}
+
+func TestAConversationOfMoreMessagesThanARequestMayHaveIsRefused(t *testing.T) {
+	f, _ := behind(t, Config{}, answeringInTurn(spoke("one")))
+	items := strings.TrimSuffix(strings.Repeat(`{"role":"user","content":"x"},`, maxTurns-1), ",")
+	first, _ := f.next(t, "", "["+items+"]")
+	wantRefused(t, f.goOn(alice, first, `"more"`), "previous_response_too_long")
+}
+
+func TestALongSessionIsRecalledInBatches(t *testing.T) {
+	f, up := behind(t, Config{}, answeringInTurn(spoke("one")))
+	id, session := f.next(t, "", `"message 0"`)
+	const count = 60
+	for i := 1; i < count; i++ {
+		var same string
+		if id, same = f.next(t, id, fmt.Sprintf(`"message %d"`, i)); same != session {
+			t.Fatal("it began a session")
+		}
+	}
+	_, body, _ := strings.Cut(up.last(), " ")
+	messages := gjson.Get(body, "messages").Array()
+	if len(messages) != 2*count-1 {
+		t.Fatalf("%d messages", len(messages))
+	}
+	for i, m := range messages {
+		want := "one"
+		if i%2 == 0 {
+			want = fmt.Sprintf("message %d", i/2)
+		}
+		if m.Get("content").Str != want {
+			t.Errorf("message %d is %s", i, m.Raw)
+		}
+	}
+}
+
+func TestEveryEngineGoesOnFromAPreviousResponse(t *testing.T) {
+	eachRepository(t, func(t *testing.T, r repository) {
+		f, up := behind(t, Config{}, answeringInTurn(weatherCall, spoke("22"), spoke("33")))
+		f.module.service.repository = r
+		first, session := f.next(t, "", `"how warm?"`)
+		second, same := f.next(t, first, `[{"type":"function_call_output","call_id":"c1","output":"22"}]`)
+		f.next(t, second, `"more"`)
+		wantSent(t, up, `{"role":"user","content":"how warm?"}`, weatherCall, `{"role":"tool","tool_call_id":"c1","content":"22"}`, spoke("22"), `{"role":"user","content":"more"}`)
+		if same != session {
+			t.Error("it began a session")
+		}
+		must(t, r.DeleteSession(t.Context(), 1, session))
+		wantRefused(t, f.goOn(alice, second, `"more"`), "previous_response_not_found")
+	})
+}
