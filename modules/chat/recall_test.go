@@ -148,7 +148,7 @@ func TestALongConversationIsReckonedInMemory(t *testing.T) {
 	goOn := func(id string, patience time.Duration) (holds bool, err error) {
 		ctx, cancel := context.WithTimeout(identity.With(t.Context(), identity.Identity{UserID: 1}), patience)
 		defer cancel()
-		at, err := service.room.enter()
+		at, err := service.room.enter(0)
 		must(t, err)
 		defer at.leave()
 		q, err := readResponse([]byte(`{"input":"more","previous_response_id":"` + id + `"}`))
@@ -223,8 +223,8 @@ func TestAConversationLongerThanARequestMayBeIsRefused(t *testing.T) {
 	}
 	wantRefused(t, f.goOn(alice, first, `"more"`, `"user":"`+half+strings.Repeat("x", 2000)+`"`), "previous_response_too_long")
 	f.next(t, second, `"more"`)
-	if room := f.module.service.room; len(room.long) != 0 || len(room.places) != 0 {
-		t.Errorf("%d and %d places are left", len(room.long), len(room.places))
+	if room := f.module.service.room; len(room.long) != 0 || room.taken.Load() != 0 {
+		t.Errorf("%d and %d places are left", len(room.long), room.taken.Load())
 	}
 }
 
