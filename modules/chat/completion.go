@@ -98,6 +98,9 @@ func (s *service) prepareCompletion(ctx context.Context, userID int64, q complet
 	}
 	if begin.New {
 		begin.Session.System = q.system()
+		if begin.Title == "" { // only outputs of functions are new
+			begin.Title = deriveTitle(q.lastQuestion())
+		}
 	}
 	begin.Question.Extra = q.extra(!begin.New)
 	return begin, nil

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -191,6 +192,16 @@ func (q completionAsk) question() string {
 		}
 	}
 	return storable(strings.Join(texts, "\n\n"))
+}
+
+// lastQuestion returns what the user said last, new or not.
+func (q completionAsk) lastQuestion() string {
+	for _, t := range slices.Backward(q.Turns) {
+		if t.Role == roleUser {
+			return storable(t.Text)
+		}
+	}
+	return ""
 }
 
 // prompt returns the texts of the request, for a provider that knows no more,

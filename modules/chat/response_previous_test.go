@@ -114,6 +114,10 @@ func TestAResponseGoesOnWithToolsAndTheirOutputs(t *testing.T) {
 	if last != session || len(f.stored(t, 1, session)) != 8 {
 		t.Error("it did not stay in one session")
 	}
+	_, branch := f.next(t, first, `[{"type":"function_call_output","call_id":"c1","output":"no"}]`)
+	if of, err := f.module.service.repository.FindSession(t.Context(), 1, branch); err != nil || branch == session || of.Title != "how warm?" {
+		t.Errorf("a branch is in %+v, %v", of, err)
+	}
 }
 
 func TestAPictureOfAnEarlierRequestIsSentAgainAsItWas(t *testing.T) {
