@@ -35,14 +35,12 @@ func (r *gormRepository) Append(ctx context.Context, events []Event) error {
 	}
 	ctx = database.Allow(ctx, storing)
 	if r.db.Dialect() == database.SQLite {
-		return database.Fault(r.db.WriteGrouped(ctx, func(tx database.Statements) error {
-			stored, err := insertEachEvent(tx, unique)
-			if err != nil {
-				return err
+		for part := range slices.Chunk(unique, maxGroupedEvents) {
+			if err := r.appendGrouped(ctx, events, part); err != nil {
+				return database.Fault(err)
 			}
-			hours, latencies := rollUp(events, stored)
-			return addSums(tx, hours, latencies, newRequests)
-		}))
+		}
+		return nil
 	}
 	return database.Fault(r.db.Write(ctx, func(tx *gorm.DB) error {
 		if err := r.lock(tx, "pg_advisory_xact_lock_shared"); err != nil {
@@ -55,6 +53,21 @@ func (r *gormRepository) Append(ctx context.Context, events []Event) error {
 		hours, latencies := rollUp(events, stored)
 		return addSums(database.In(tx), hours, latencies, newRequests)
 	}))
+}
+
+// maxGroupedEvents bounds how long an answer of chat waits for events in its group.
+const maxGroupedEvents = 100
+
+// appendGrouped stores some of the events, which are in rows, on SQLite.
+func (r *gormRepository) appendGrouped(ctx context.Context, events []Event, rows [][]any) error {
+	return r.db.WriteGrouped(ctx, func(tx database.Statements) error {
+		stored, err := insertEachEvent(tx, rows)
+		if err != nil {
+			return err
+		}
+		hours, latencies := rollUp(events, stored)
+		return addSums(tx, hours, latencies, newRequests)
+	})
 }
 
 // lockKey is the advisory lock of this module: "analytic" in ASCII.

@@ -130,7 +130,7 @@ func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 	}
 	empty := true
 	var err error
-	choices.ForEach(func(_, choice gjson.Result) bool {
+	eachObject(choices, func(choice gjson.Result) bool {
 		empty = false
 		err = r.takeChoice(ctx, choice, "delta")
 		return err == nil
@@ -156,6 +156,15 @@ func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 		data = bytes.ReplaceAll(data, []byte("\n"), []byte(" ")) // in JSON a line end stands only where a space may
 	}
 	return r.relay(data)
+}
+
+// eachObject calls take with the objects of an array, while it returns true. What
+// is something else, like null, has none.
+func eachObject(list gjson.Result, take func(object gjson.Result) bool) {
+	if !list.IsArray() {
+		return
+	}
+	list.ForEach(func(_, value gjson.Result) bool { return !value.IsObject() || take(value) })
 }
 
 // takeHead reads what a client takes a chunk for a part of the same answer by.

@@ -130,7 +130,7 @@ func (s *spoken) add(c *choiceSaid, part gjson.Result) (text string, err error) 
 				c.audio = id
 			}
 		case "tool_calls":
-			value.ForEach(func(_, delta gjson.Result) bool {
+			eachObject(value, func(delta gjson.Result) bool {
 				n := c.callOf(delta).add(delta)
 				s.size, s.held = s.size+n, s.held+n
 				return true

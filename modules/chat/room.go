@@ -58,12 +58,13 @@ type place struct {
 // is refused, before anything is stored or sent.
 func (r *room) enter(request int) (*place, error) {
 	size := min(1+int64(request)*requestCopies/placeBytes, r.places/2)
-	if r.taken.Add(size) > r.places {
-		r.taken.Add(-size)
-		return nil, &fault.Error{Kind: fault.Unavailable, Code: "overloaded", RetryAfter: overloadPause,
-			Detail: "As many answers are under way as this server has memory for. Try again shortly."}
+	for taken := r.taken.Load(); taken+size <= r.places; taken = r.taken.Load() {
+		if r.taken.CompareAndSwap(taken, taken+size) {
+			return &place{room: r, size: size}, nil
+		}
 	}
-	return &place{room: r, size: size}, nil
+	return nil, &fault.Error{Kind: fault.Unavailable, Code: "overloaded", RetryAfter: overloadPause,
+		Detail: "As many answers are under way as this server has memory for. Try again shortly."}
 }
 
 // hold waits until there is memory for a long text. It may be called again.

@@ -131,7 +131,7 @@ func (g *group) add(a *act) error {
 	return nil
 }
 
-// groupPause is how long a group waits for further acts when the last one had
+// groupPause is how long a group waits for further acts when one a moment ago had
 // several: as many are likely to come, and a commit costs more than what they do.
 const groupPause = 300 * time.Microsecond
 
@@ -140,10 +140,10 @@ const groupPause = 300 * time.Microsecond
 // writes through that and knows nothing of turns.
 func (g *group) work() {
 	defer close(g.ended)
-	size := 0 // of the last group
+	size, ended := 0, time.Time{} // of the last group
 	for range g.wake {
-		for g.waits() {
-			if size > 1 {
+		for n := g.waits(); n > 0; n = g.waits() {
+			if size > 1 && n < maxGroup && time.Since(ended) < 10*groupPause {
 				time.Sleep(groupPause)
 			}
 			g.turn <- struct{}{}
@@ -152,7 +152,7 @@ func (g *group) work() {
 			cancel()
 			list := g.take()
 			g.run(list)
-			size = len(list)
+			size, ended = len(list), time.Now()
 			if err == nil { // else the job queue has to wait for a moment between two groups
 				_ = writers.Close()
 			}
@@ -161,11 +161,11 @@ func (g *group) work() {
 	}
 }
 
-// waits reports whether there is anything to do.
-func (g *group) waits() bool {
+// waits returns how many acts there are to do.
+func (g *group) waits() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.waiting) > 0
+	return len(g.waiting)
 }
 
 func (a *act) result() error {

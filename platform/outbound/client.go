@@ -5,6 +5,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 var errOtherHost = errors.New("redirect to another host")
 
 func sameHostOnly(next *http.Request, via []*http.Request) error {
-	if !sameHost(next.URL, via[0].URL) || len(via) > 3 {
+	if !sameHost(next.URL, via[0].URL) || len(via) > maxRedirects {
 		return errOtherHost
 	}
 	return nil
@@ -88,7 +89,13 @@ func sameHost(a, b *url.URL) bool { return a.Host == b.Host && a.Scheme == b.Sch
 // "attempts". Not asked at all are a provider that as many ask as may (code
 // provider_busy) and one that failed repeatedly (provider_resting); both faults
 // are Unavailable and say when to ask again.
+//
+// Unless the request's headers say otherwise, they are made to say that the answer
+// shall not be packed.
 func (c *Client) Do(ctx context.Context, request *http.Request) (*http.Response, error) {
+	if request.Header["Accept-Encoding"] == nil {
+		request.Header.Set("Accept-Encoding", "identity")
+	}
 	response, err := c.enterAndAsk(ctx, request)
 	c.statistics.calls[outcomeOf(err)].Add(1)
 	return response, err
@@ -163,35 +170,61 @@ func (c *Client) attempt(ctx context.Context, request *http.Request, number int)
 	return response, nil
 }
 
-// send sends the request, and follows a redirect if that is allowed.
+// maxRedirects is how many redirects within its host a request follows.
+const maxRedirects = 3
+
+// send sends the request, and follows redirects that are allowed. http.Client
+// would copy the headers of each request for those.
 func (c *Client) send(request *http.Request) (*http.Response, error) {
 	if request.URL.User != nil { // a credential that http.Client knows to send
 		return c.http.Do(request)
 	}
-	response, err := c.http.Transport.RoundTrip(request)
-	if err != nil || !redirects(response) || !replayable(request) {
-		return response, err
+	for followed := 0; ; followed++ {
+		response, err := c.http.Transport.RoundTrip(request)
+		if err != nil {
+			return nil, err
+		}
+		next, err := redirected(request, response)
+		if next == nil && err == nil {
+			return response, nil
+		}
+		_ = response.Body.Close()
+		if err != nil || followed == maxRedirects {
+			return nil, cmp.Or(err, errOtherHost)
+		}
+		request = next
+	}
+}
+
+// redirected returns the request that an answer redirects to, or nil.
+func redirected(request *http.Request, response *http.Response) (*http.Request, error) {
+	keeps := false // method and body
+	switch response.StatusCode {
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		keeps = true
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
+	default:
+		return nil, nil
 	}
 	to, err := response.Location()
-	if err != nil {
-		return response, nil // leads nowhere; its status is the caller's to judge
+	if err != nil || keeps && !replayable(request) {
+		return nil, nil // its status is the caller's to judge
 	}
-	_ = response.Body.Close()
 	if !sameHost(to, request.URL) {
 		return nil, errOtherHost
 	}
-	if err := rewind(request); err != nil {
-		return nil, err
+	next := request.WithContext(request.Context()) // a copy
+	next.URL = to
+	if keeps {
+		return next, rewind(next)
 	}
-	return c.http.Do(request) // is redirected again
-}
-
-func redirects(response *http.Response) bool {
-	switch response.StatusCode {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return true
+	next.Body, next.GetBody, next.ContentLength = nil, nil, 0
+	next.Header = request.Header.Clone()
+	next.Header.Del("Content-Type")
+	if next.Method != http.MethodHead {
+		next.Method = http.MethodGet
 	}
-	return false
+	return next, nil
 }
 
 // rewind gives a request that was sent its body again.

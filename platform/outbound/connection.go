@@ -29,8 +29,12 @@ type connection struct {
 	endpoint endpoint
 	restedAt time.Time // since when it has had nothing to do
 
-	left     int64 // of what may be read
-	answered bool  // something came since the request was sent
+	left     int64     // of what may be read
+	askedAt  time.Time // when the last request was begun
+	answered bool      // something came since then
+
+	mu     sync.Mutex
+	headed bool // the headers of the answer are there: their deadline is over
 }
 
 // endpoint is where a connection leads.
@@ -62,27 +66,70 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 
 var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4<<10) }}
 
-// ask sends the request and reads the headers of its answer. firstByte is how
-// long they may take after that.
+// shortRequest is the length of a body that is sent before the answer is looked
+// for. It fits into the buffers of a connection, also of a server that does not
+// read it.
+const shortRequest = 16 << 10
+
+// ask sends the request and reads the headers of its answer, which may come before
+// all of a long request was sent. firstByte is how long they may take after that,
+// and how long a short request may take to be sent.
 func (c *connection) ask(request *http.Request, firstByte time.Duration) (*http.Response, error) {
-	c.answered, c.left = false, maxHead
-	unsent := c.send(request)
-	if unsent != nil { // an answer can be there that says why
-		firstByte = min(firstByte, time.Second)
+	c.askedAt, c.answered, c.headed, c.left = time.Now(), false, false, maxHead
+	sent := make(chan error, 1)
+	send := func() {
+		err := c.send(request)
+		sent <- err
+		c.awaitHead(err, firstByte)
 	}
-	if err := c.stream.SetReadDeadline(time.Now().Add(firstByte)); err != nil {
-		return nil, errors.Join(unsent, err)
+	if request.Body == nil || request.ContentLength >= 0 && request.ContentLength <= shortRequest {
+		if err := c.stream.SetWriteDeadline(c.askedAt.Add(firstByte)); err != nil {
+			return nil, err
+		}
+		send()
+	} else {
+		if err := errors.Join(c.stream.SetWriteDeadline(time.Time{}), c.stream.SetReadDeadline(time.Time{})); err != nil {
+			return nil, err
+		}
+		go send() // ends with the connection at the latest
 	}
 	response, err := c.receive(request)
-	if err != nil {
-		if unsent != nil {
+	whole := false
+	select {
+	case unsent := <-sent:
+		whole = unsent == nil
+		if err != nil && unsent != nil {
 			err = unsent
 		}
+	default: // still on its way
+	}
+	if err != nil {
 		return nil, err
 	}
-	response.Close = response.Close || unsent != nil || response.StatusCode == http.StatusSwitchingProtocols
+	response.Close = response.Close || !whole || response.StatusCode == http.StatusSwitchingProtocols
 	c.left = math.MaxInt64 // the body's reader bounds it
-	return response, c.stream.SetReadDeadline(time.Time{})
+	return response, c.readOn()
+}
+
+// awaitHead gives the headers their deadline. Where the request could not be sent,
+// an answer can be there that says why.
+func (c *connection) awaitHead(unsent error, firstByte time.Duration) {
+	if unsent != nil {
+		firstByte = min(firstByte, time.Second)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.headed {
+		_ = c.stream.SetReadDeadline(time.Now().Add(firstByte)) // fails when the connection ended
+	}
+}
+
+// readOn lets the body take the time that its reader allows.
+func (c *connection) readOn() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.headed = true
+	return c.stream.SetReadDeadline(time.Time{})
 }
 
 func (c *connection) send(request *http.Request) error {
@@ -101,7 +148,7 @@ func (c *connection) send(request *http.Request) error {
 var errInterim = errors.New("no answer came after several that announced one")
 
 func (c *connection) receive(request *http.Request) (*http.Response, error) {
-	for range maxInterim {
+	for range maxInterim + 1 {
 		response, err := http.ReadResponse(c.reader, request)
 		if err != nil {
 			return nil, err

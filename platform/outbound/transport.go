@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
+	"slices"
 	"syscall"
 	"time"
 
@@ -41,6 +41,7 @@ func newTransport(limits Limits) *transport {
 			MaxIdleConnsPerHost:   maxIdle,
 			IdleConnTimeout:       idleTime,
 			ForceAttemptHTTP2:     true,
+			DisableCompression:    true, // unpack does it
 			ReadBufferSize:        connectionBuffer,
 			WriteBufferSize:       connectionBuffer,
 		},
@@ -58,8 +59,25 @@ func (t *transport) CloseIdleConnections() {
 // second time when it can be and its connection, which had served before, turned
 // out to be closed.
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	send := t.direct
 	if proxy, err := http.ProxyFromEnvironment(request); proxy != nil || err != nil {
-		return t.proxied.RoundTrip(request)
+		send = t.proxied.RoundTrip
+	}
+	response, err := send(request)
+	if err == nil {
+		unpack(request, response)
+	}
+	return response, err
+}
+
+var errHeader = errors.New("a header has a name or a value that HTTP does not allow")
+
+func (t *transport) direct(request *http.Request) (*http.Response, error) {
+	for name, values := range request.Header {
+		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, func(v string) bool { return !httpguts.ValidHeaderFieldValue(v) }) {
+			closeBody(request)
+			return nil, errHeader
+		}
 	}
 	used := t.idle.take(request.URL)
 	for used != nil && !used.quiet() {
@@ -83,12 +101,16 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 func (t *transport) onNewConnection(request *http.Request) (*http.Response, error) {
 	c, err := t.connect(request.Context(), request.URL)
 	if err != nil {
-		if request.Body != nil {
-			_ = request.Body.Close()
-		}
+		closeBody(request)
 		return nil, err
 	}
 	return t.exchange(c, request)
+}
+
+func closeBody(request *http.Request) {
+	if request.Body != nil {
+		_ = request.Body.Close()
+	}
 }
 
 var errScheme = errors.New("the address is neither http nor https")
@@ -144,18 +166,16 @@ func (t *transport) exchange(c *connection, request *http.Request) (*http.Respon
 		body.idle = &t.idle
 	}
 	response.Body = body
-	if strings.EqualFold(response.Header.Get("Content-Encoding"), "gzip") && request.Header.Get("Accept-Encoding") == "" {
-		response.Body = &unzippedBody{packed: body} // which was not asked for
-		response.Header.Del("Content-Encoding")
-		response.Header.Del("Content-Length")
-		response.ContentLength = -1
-	}
 	return response, nil
 }
 
+// crossing is how long after it was sent a request can have met the end of its
+// connection on the way. What ends later may have been worked on.
+const crossing = 100 * time.Millisecond
+
 // wasClosed reports whether err says that the other end had given the connection
-// up before the request came, or without a word of an answer.
+// up before the request came.
 func (c *connection) wasClosed(err error) bool {
 	gone := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-	return gone && !c.answered
+	return gone && !c.answered && time.Since(c.askedAt) < crossing
 }

@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -130,6 +131,11 @@ func TestAConnectionOfAnUnfinishedAnswerServesNobodyElse(t *testing.T) {
 // given the number of the connection and of the request on it.
 func rawServer(t *testing.T, answer func(conn net.Conn, connection, request int) (goOn bool)) (address string) {
 	t.Helper()
+	return rawServerOver(t, func(conn net.Conn) net.Conn { return conn }, answer)
+}
+
+func rawServerOver(t *testing.T, over func(net.Conn) net.Conn, answer func(conn net.Conn, connection, request int) (goOn bool)) (address string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -144,6 +150,7 @@ func rawServer(t *testing.T, answer func(conn net.Conn, connection, request int)
 				return
 			}
 			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			conn = over(conn)
 			reader := bufio.NewReader(conn)
 			for number := 1; ; number++ {
 				request, err := http.ReadRequest(reader)
@@ -164,21 +171,73 @@ func rawServer(t *testing.T, answer func(conn net.Conn, connection, request int)
 const okay = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nokay"
 
 func TestWhatNobodyAskedForIsNobodysAnswer(t *testing.T) {
-	address := rawServer(t, func(conn net.Conn, connection, _ int) bool {
-		_, _ = io.WriteString(conn, okay)
-		if connection == 1 {
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
-			return false
+	const evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+	for name, pause := range map[string]time.Duration{"at once": 0, "a moment later": 5 * time.Millisecond} {
+		answer := func(conn net.Conn, connection, _ int) bool {
+			_, _ = io.WriteString(conn, okay)
+			if connection == 1 {
+				time.Sleep(pause)
+				_, _ = io.WriteString(conn, evil)
+			}
+			return true
 		}
-		return true
-	})
-	client := clientOf(t, Limits{})
-	for range 3 {
-		if got, err := ask(t, client, address, "question"); err != nil || got != "okay" {
-			t.Errorf("%q, %v", got, err)
+		check := func(t *testing.T, client *Client, address string) {
+			for range 3 {
+				if got, err := ask(t, client, address, "question"); err != nil || got != "okay" {
+					t.Errorf("%q, %v", got, err)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
 		}
-		time.Sleep(20 * time.Millisecond)
+		t.Run(name, func(t *testing.T) { check(t, clientOf(t, Limits{}), rawServer(t, answer)) })
+		t.Run(name+" over TLS", func(t *testing.T) {
+			certified := httptest.NewTLSServer(nil)
+			defer certified.Close()
+			// Records that come together lie in the TLS connection, where the system sees
+			// nothing of them.
+			address := rawServerOver(t, func(conn net.Conn) net.Conn { return tls.Server(&corked{Conn: conn}, certified.TLS) }, answer)
+			client := clientOf(t, Limits{})
+			client.http.Transport.(*transport).tls = trusting(certified)
+			check(t, client, strings.Replace(address, "http:", "https:", 1))
+		})
 	}
+}
+
+// corked sends what is written within a moment together.
+type corked struct {
+	net.Conn
+	mu      sync.Mutex
+	waiting []byte
+	timer   *time.Timer
+}
+
+func (c *corked) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = append(c.waiting, p...)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(time.Millisecond, c.flush)
+	}
+	return len(p), nil
+}
+
+func (c *corked) flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, _ = c.Conn.Write(c.waiting)
+	c.waiting, c.timer = nil, nil
+}
+
+func (c *corked) Close() error {
+	c.flush()
+	return c.Conn.Close()
+}
+
+// trusting returns the settings of a client that knows the server's certificate.
+func trusting(server *httptest.Server) *tls.Config {
+	known := x509.NewCertPool()
+	known.AddCert(server.Certificate())
+	return &tls.Config{NextProtos: []string{"http/1.1"}, RootCAs: known}
 }
 
 func TestAConnectionThatWasClosedWhileItRestedIsReplaced(t *testing.T) {
@@ -222,6 +281,25 @@ func TestAConnectionThatWasClosedWhileItRestedIsReplaced(t *testing.T) {
 		}
 		if _, err := ask(t, client, address, "question"); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("but not asked twice once it may have been at work", func(t *testing.T) {
+		var asked atomic.Int64
+		address := rawServer(t, func(conn net.Conn, _, request int) bool {
+			asked.Add(1)
+			if request == 2 {
+				time.Sleep(2 * crossing)
+				return false
+			}
+			_, _ = io.WriteString(conn, okay)
+			return true
+		})
+		client := clientOf(t, Limits{Policy: Policy{Retries: -1}})
+		if _, err := ask(t, client, address, "question"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ask(t, client, address, "question"); !fault.Is(err, fault.Unavailable) || asked.Load() != 2 {
+			t.Errorf("asked %d times, %v", asked.Load(), err)
 		}
 	})
 	t.Run("but not asked twice once something of an answer came", func(t *testing.T) {
@@ -288,16 +366,13 @@ func TestTheProviderHearsAtOnceThatTheCallerIsGone(t *testing.T) {
 func TestHTTPSIsSpokenWithTheHostThatWasMeant(t *testing.T) {
 	server, opened := countingServer(t, echo)
 	server.StartTLS()
-	trusted := x509.NewCertPool()
-	trusted.AddCert(server.Certificate())
 	for name, test := range map[string]struct {
-		roots *x509.CertPool
-		fails bool
-	}{"known": {trusted, false}, "unknown": {x509.NewCertPool(), true}} {
+		config *tls.Config
+		fails  bool
+	}{"known": {trusting(server), false}, "unknown": {&tls.Config{RootCAs: x509.NewCertPool()}, true}} {
 		t.Run(name, func(t *testing.T) {
 			client := clientOf(t, Limits{Policy: Policy{Retries: -1}})
-			direct := client.http.Transport.(*transport)
-			direct.tls = &tls.Config{NextProtos: direct.tls.NextProtos, RootCAs: test.roots}
+			client.http.Transport.(*transport).tls = test.config
 			before := opened.Load()
 			for range 2 {
 				got, err := ask(t, client, server.URL, "question")
@@ -318,7 +393,8 @@ func TestHeadsAreReadWithinBounds(t *testing.T) {
 		fails bool
 	}{
 		"one interim answer":     {"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", false},
-		"many interim answers":   {strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100), true},
+		"some interim answers":   {strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", maxInterim), false},
+		"many interim answers":   {strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxInterim+1), true},
 		"a header of a megabyte": {"HTTP/1.1 103 Early Hints\r\nX-Long: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -377,6 +453,98 @@ func TestARedirectWithinTheHostIsFollowed(t *testing.T) {
 	endless.Start()
 	if _, err := ask(t, clientOf(t, Limits{}), endless.URL, "question"); fault.CodeOf(err) != "provider_redirected" {
 		t.Errorf("without an end: %v", err)
+	}
+}
+
+func TestARedirectedRequestIsMadeOnce(t *testing.T) {
+	for status, want := range map[int]string{http.StatusSeeOther: "GET ", http.StatusFound: "GET ", http.StatusTemporaryRedirect: "POST question"} {
+		var made atomic.Int64
+		server, _ := countingServer(t, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if r.URL.Path == "/" {
+				made.Add(1)
+				http.Redirect(w, r, "/job", status)
+				return
+			}
+			_, _ = io.WriteString(w, r.Method+" "+string(body))
+		})
+		server.Start()
+		if got, err := ask(t, clientOf(t, Limits{}), server.URL+"/", "question"); err != nil || got != want || made.Load() != 1 {
+			t.Errorf("%d: %q, made %d times, %v", status, got, made.Load(), err)
+		}
+	}
+}
+
+func TestAnAnswerThatFallsSilentIsNeverTakenForWhole(t *testing.T) {
+	server, _ := countingServer(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "the first half")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	server.Start()
+	client := clientOf(t, Limits{Idle: time.Hour})
+	request, _ := http.NewRequest(http.MethodPost, server.URL, strings.NewReader(""))
+	response, err := client.Do(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.ReadFull(response.Body, make([]byte, 14)); err != nil {
+		t.Fatal(err)
+	}
+	response.Body.(*placedBody).ReadCloser.(*guardedBody).silence() // as the timer does, between two reads
+	for range 2 {
+		if _, err := response.Body.Read(make([]byte, 9)); fault.CodeOf(err) != "provider_timeout" {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestALongRequestIsSentWhileItsAnswerComes(t *testing.T) {
+	long := strings.Repeat("long ", 5<<20)
+	t.Run("an echo", func(t *testing.T) {
+		server, _ := countingServer(t, func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).EnableFullDuplex()
+			_, _ = io.Copy(w, r.Body)
+		})
+		server.Start()
+		if got, err := ask(t, clientOf(t, Limits{Total: 20 * time.Second}), server.URL, long); err != nil || got != long {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	})
+	t.Run("a refusal of one that reads no further", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended, done := make(chan struct{}), make(chan struct{})
+		defer func() { close(done); _ = listener.Close(); <-ended }()
+		go func() {
+			defer close(ended)
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			_, _ = conn.Read(make([]byte, 1000))
+			_, _ = io.WriteString(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+			<-done
+		}()
+		client := clientOf(t, Limits{Total: 20 * time.Second, Policy: Policy{Retries: -1}})
+		if _, err := ask(t, client, "http://"+listener.Addr().String(), long); fault.CodeOf(err) != "provider_input_too_large" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestAHeaderThatIsNoneIsNotSent(t *testing.T) {
+	server, opened := countingServer(t, echo)
+	server.Start()
+	request, _ := http.NewRequest(http.MethodPost, server.URL, strings.NewReader("question"))
+	request.Header.Set("Authorization", "Bearer key-with-an-end\n")
+	_, err := clientOf(t, Limits{Policy: Policy{Retries: -1}}).Do(t.Context(), request)
+	if err == nil || strings.Contains(err.Error(), "key-with") || opened.Load() != 0 {
+		t.Errorf("%d connections, %v", opened.Load(), err)
 	}
 }
 
