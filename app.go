@@ -209,6 +209,7 @@ func (a *App) Serve(ctx context.Context, ready func(ctx context.Context)) error 
 	background.Go(func() { ready(ctx) }) // it may ask programs and stores what to tell
 	background.Go(func() { a.doJobs(ctx) })
 	background.Go(func() { memory.RestWhenIdle(ctx) })
+	memory.CollectRarely(ctx)
 	stop := context.AfterFunc(ctx, func() {
 		a.operations.SetDraining()
 		a.logger.Info("stopping: open requests may finish", "at_most", web.DrainTime.String())

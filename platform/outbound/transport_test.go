@@ -189,7 +189,10 @@ func TestWhatNobodyAskedForIsNobodysAnswer(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 			}
 		}
-		t.Run(name, func(t *testing.T) { check(t, clientOf(t, Limits{}), rawServer(t, answer)) })
+		t.Run(name, func(t *testing.T) {
+			address := rawServer(t, answer)
+			check(t, clientOf(t, Limits{}), address)
+		})
 		t.Run(name+" over TLS", func(t *testing.T) {
 			certified := httptest.NewTLSServer(nil)
 			defer certified.Close()
