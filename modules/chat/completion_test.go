@@ -256,6 +256,29 @@ func TestTheResultOfAToolGoesOnInTheSession(t *testing.T) {
 	}
 }
 
+func TestWhatAProviderSaysIsNullIsNothing(t *testing.T) {
+	part := `{"role":"assistant","content":"Hi","refusal":null,"tool_calls":null,"function_call":null,"audio":null}`
+	pieces := `data: {"choices":[{"index":0,"delta":` + part + `,"finish_reason":null}],"usage":null}` + "\n\n" + stopChunk +
+		`data: {"choices":null,"usage":{"prompt_tokens":3,"completion_tokens":1}}` + "\n\n" + doneEvent
+	whole := `{"choices":[{"index":0,"message":` + part + `,"finish_reason":"stop"}]}`
+	for name, c := range map[string]struct{ kind, answer, stream string }{
+		"in a stream": {sseType, pieces, "true"}, "whole": {jsonType, whole, "false"}, "whole, asked streamed": {jsonType, whole, "true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := behind(t, Config{}, replay(200, c.kind, c.answer))
+			response := f.post(t, t.Context(), `{"model":"demo-1","stream":`+c.stream+`,"messages":[{"role":"user","content":"hi"}]}`)
+			said, err := io.ReadAll(response.Body)
+			must(t, err)
+			if response.StatusCode != 200 || strings.Contains(string(said), `"id":"",`) || strings.Contains(string(said), `"prompt_tokens":3`) {
+				t.Errorf("%d %s", response.StatusCode, said)
+			}
+			if stored := f.stored(t, 1, f.onlySession(t, 1).ID)[1]; stored.Extra != "" || stored.Content != "Hi" {
+				t.Errorf("kept %q with %s", stored.Content, stored.Extra)
+			}
+		})
+	}
+}
+
 func TestEveryChoiceIsKept(t *testing.T) {
 	f, _ := behind(t, Config{}, replay(200, sseType, `data: {"choices":[{"index":1,"delta":{"content":"B"}},{"index":0,"delta":{"content":"A"}}]}`+"\n\n"+
 		`data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"delta":{"content":"b"},"finish_reason":"length"}]}`+"\n\n"+doneEvent))
