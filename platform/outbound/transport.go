@@ -25,6 +25,7 @@ type transport struct {
 	firstByte time.Duration // request sent → response headers
 	tls       *tls.Config
 	idle      idleConnections
+	proxy     func(*http.Request) (*url.URL, error) // that a request goes through; nil = none
 	proxied   *http.Transport
 }
 
@@ -32,7 +33,8 @@ func newTransport(limits Limits) *transport {
 	dialer := net.Dialer{Timeout: limits.Connect, KeepAlive: 30 * time.Second}
 	return &transport{
 		dialer: dialer, firstByte: limits.FirstByte,
-		tls: &tls.Config{NextProtos: []string{"http/1.1"}},
+		tls:   &tls.Config{NextProtos: []string{"http/1.1"}},
+		proxy: http.ProxyFromEnvironment,
 		proxied: &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           dialer.DialContext,
@@ -60,7 +62,7 @@ func (t *transport) CloseIdleConnections() {
 // out to be closed.
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	send := t.direct
-	if proxy, err := http.ProxyFromEnvironment(request); proxy != nil || err != nil {
+	if proxy, err := t.proxy(request); proxy != nil || err != nil {
 		send = t.proxied.RoundTrip
 	}
 	response, err := send(request)

@@ -540,6 +540,43 @@ func TestALongRequestIsSentWhileItsAnswerComes(t *testing.T) {
 	})
 }
 
+func TestRequestsGoThroughTheProxyThatIsSet(t *testing.T) {
+	var seen atomic.Pointer[string]
+	proxy, _ := countingServer(t, func(w http.ResponseWriter, r *http.Request) {
+		asked := r.RequestURI
+		seen.Store(&asked)
+		w.Header().Set("Content-Encoding", "gzip")
+		if r.URL.Path == "/stalls" {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		zip := gzip.NewWriter(w)
+		_, _ = io.Copy(zip, r.Body)
+		_ = zip.Close()
+	})
+	proxy.Start()
+	to, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	through := func(limits Limits) *Client {
+		client := clientOf(t, limits)
+		direct := client.http.Transport.(*transport)
+		direct.proxy = http.ProxyURL(to)
+		direct.proxied.Proxy = direct.proxy
+		return client
+	}
+	if got, err := ask(t, through(Limits{}), "http://models.example/v1", "question"); err != nil || got != "question" || *seen.Load() != "http://models.example/v1" {
+		t.Errorf("%q, %v", got, err)
+	}
+	began := time.Now()
+	_, err = ask(t, through(Limits{Idle: 50 * time.Millisecond, Total: 20 * time.Second}), "http://models.example/stalls", "question")
+	if fault.CodeOf(err) != "provider_timeout" || time.Since(began) > 10*time.Second {
+		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+}
+
 func TestAHeaderThatIsNoneIsNotSent(t *testing.T) {
 	server, opened := countingServer(t, echo)
 	server.Start()
