@@ -259,12 +259,9 @@ func appendedTwice(t *testing.T, r Repository, s store) {
 }
 
 func bigBatch(t *testing.T, r Repository, s store) {
-	size, users := 7003, 701 // of 17 parameters each: PostgreSQL takes 65,535
-	switch {
-	case s.documents != nil:
+	size, users := 2053, 101 // of 17 parameters each: SQLite takes 32,766
+	if s.documents != nil {
 		size, users = 1703, 7 // more than one batch: the tests' server is slow, and there are no parameters
-	case s.sql.Dialect() == database.SQLite:
-		size = 2053 // SQLite takes 32,766, 2,048 rows are more, and it is slow under the race detector
 	}
 	events := make([]Event, size)
 	for i := range events {
