@@ -143,9 +143,9 @@ func TestAConversationThatIsNotTheOneAnsweredIsRefused(t *testing.T) {
 }
 
 func TestALongConversationIsReckonedInMemory(t *testing.T) {
-	f, _ := behind(t, Config{}, answeringInTurn(spoke("one")))
+	f, up := behind(t, Config{}, answeringInTurn(spoke("one")))
 	service := f.module.service
-	goOn := func(id string, patience time.Duration) (holds bool, err error) {
+	goOn := func(id string, patience time.Duration) (places int64, err error) {
 		ctx, cancel := context.WithTimeout(identity.With(t.Context(), identity.Identity{UserID: 1}), patience)
 		defer cancel()
 		at, err := service.room.enter(0)
@@ -154,23 +154,39 @@ func TestALongConversationIsReckonedInMemory(t *testing.T) {
 		q, err := readResponse([]byte(`{"input":"more","previous_response_id":"` + id + `"}`))
 		must(t, err)
 		_, err = service.continueResponse(ctx, at, q)
-		return at.holding, err
+		if err == nil && at.holding {
+			t.Error("it goes on holding the memory for a long text")
+		}
+		return at.size, err
 	}
 	for name, c := range map[string]struct {
-		bytes        int
-		waits, holds bool
-	}{"short": {1000, false, false}, "long": {2 * longDocument, true, false}, "very long": {2 * maxUnheld, true, true}} {
+		bytes  int
+		waits  bool
+		places int64
+	}{"short": {1000, false, 1}, "long": {2 * longDocument, true, 4}, "very long": {1 << 20, true, 25}} {
+		service.room = newRoom(64 << 20)
 		service.room.long = make(chan struct{}, 1)
 		first, _ := f.next(t, "", `"`+strings.Repeat("x", c.bytes)+`"`)
-		id, _ := f.next(t, first, `"and"`)
-		if holds, err := goOn(id, deadline); err != nil || holds != c.holds {
-			t.Errorf("%s: holds %v, %v", name, holds, err)
+		id, session := f.next(t, first, `"and"`)
+		if places, err := goOn(id, deadline); err != nil || places != c.places {
+			t.Errorf("%s: %d places, %v", name, places, err)
 		}
-		if left := len(service.room.long); left != 0 {
-			t.Errorf("%s: %d places are left", name, left)
+		asked, room := len(up.bodies), service.room
+		room.taken.Add(room.places - 2) // but for those the others have them
+		answer := f.goOn(alice, id, `"more"`)
+		if c.places <= 2 {
+			if answer.Status != 200 {
+				t.Errorf("%s: %d %s", name, answer.Status, answer.Body)
+			}
+		} else if answer.Status != 503 || answer.Header.Get("Retry-After") == "" || member(answer.JSON(t), "error.code") != "overloaded" || len(up.bodies) != asked || len(f.stored(t, 1, session)) != 4 {
+			t.Errorf("%s, without room: %d %s", name, answer.Status, answer.Body)
 		}
+		if taken := room.taken.Load() - room.places + 2; taken != 0 || len(room.long) != 0 {
+			t.Errorf("%s: %d and %d places are left", name, taken, len(room.long))
+		}
+		service.room = newRoom(64 << 20)
 		service.room.long = make(chan struct{}) // there is never memory
-		if c.waits {
+		if id, _ = f.next(t, "", `"`+strings.Repeat("x", c.bytes)+`"`); c.waits {
 			if _, err := goOn(id, 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: %v", name, err)
 			}
