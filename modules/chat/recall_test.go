@@ -277,6 +277,50 @@ func TestALongSessionIsRecalledInBatches(t *testing.T) {
 	}
 }
 
+// reading keeps the longest read of messages.
+type reading struct {
+	repository
+	reads, messages, bytes int
+}
+
+func (r *reading) ListMessages(ctx context.Context, userID int64, sessionID string, part messagePart) ([]message, error) {
+	list, err := r.repository.ListMessages(ctx, userID, sessionID, part)
+	bytes := 0
+	for _, m := range list {
+		bytes += len(m.Content) + len(m.Extra)
+	}
+	r.reads, r.messages, r.bytes = r.reads+1, max(r.messages, len(list)), max(r.bytes, bytes)
+	return list, err
+}
+
+func TestOneReadOfARecallIsBounded(t *testing.T) {
+	f, _ := behind(t, Config{}, answeringInTurn(spoke("one")))
+	tools := func(size int) string {
+		return `"tools":[{"type":"function","name":"f","description":"` + strings.Repeat("x", size) + `"}]`
+	}
+	const long, longOnes = 256 << 10, 20
+	id, session := f.next(t, "", `"message 0"`)
+	for i := 1; i < longOnes+5; i++ { // the short ones let it read many at once
+		size := 10
+		if i < longOnes {
+			size = long
+		}
+		var same string
+		if id, same = f.next(t, id, fmt.Sprintf(`"message %d"`, i), tools(size)); same != session {
+			t.Fatal("it began a session")
+		}
+	}
+	r := &reading{repository: f.module.service.repository}
+	f.module.service.repository = r
+	f.next(t, id, `"more"`)
+	if r.reads == 0 || r.messages > recallMessages || r.bytes > recallMessages/2*(long+1000) {
+		t.Errorf("%d reads, of up to %d messages and %d bytes", r.reads, r.messages, r.bytes)
+	}
+	if longest := recallMessages / 2 * (maxCompletionBody + longDocument); longest > maxRecallRead {
+		t.Errorf("one read may come to %d bytes", longest)
+	}
+}
+
 func TestEveryEngineGoesOnFromAPreviousResponse(t *testing.T) {
 	eachRepository(t, func(t *testing.T, r repository) {
 		f, up := behind(t, Config{}, answeringInTurn(weatherCall, spoke("22"), spoke("33")))
