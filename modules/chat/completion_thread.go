@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"hash"
+	"io"
 	"strconv"
 	"strings"
 
@@ -73,21 +75,53 @@ func (t turn) otherParts() []string {
 	return parts
 }
 
+// maxCanonical bounds the arguments that are brought into one form, which takes
+// many times their memory. Longer ones count as they are.
+const maxCanonical = 32 << 10
+
 // canonical returns the arguments of a call in one form: clients read them and
 // write them again.
 func canonical(arguments string) string {
+	if len(arguments) > maxCanonical {
+		return arguments
+	}
 	if strings.TrimSpace(arguments) == "" {
 		return "{}"
 	}
 	var value any
-	if json.Unmarshal([]byte(arguments), &value) != nil {
+	decoder := json.NewDecoder(strings.NewReader(arguments))
+	decoder.UseNumber()
+	if decoder.Decode(&value) != nil {
 		return arguments
 	}
-	data, err := json.Marshal(value)
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) { // more follows
+		return arguments
+	}
+	data, err := json.Marshal(oneFormOfNumbers(value))
 	if err != nil {
 		return arguments
 	}
 	return string(data)
+}
+
+// oneFormOfNumbers returns a value in which 1.0 is 1. A number that is written as
+// an integer keeps all its digits, which may be those of an id.
+func oneFormOfNumbers(value any) any {
+	switch of := value.(type) {
+	case map[string]any:
+		for name, member := range of {
+			of[name] = oneFormOfNumbers(member)
+		}
+	case []any:
+		for i, item := range of {
+			of[i] = oneFormOfNumbers(item)
+		}
+	case json.Number:
+		if number, err := of.Float64(); err == nil && strings.ContainsAny(of.String(), ".eE") {
+			return number
+		}
+	}
+	return value
 }
 
 // threads returns the name of the conversation before what is new, "" when
