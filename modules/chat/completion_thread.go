@@ -7,6 +7,7 @@ import (
 	"errors"
 	"hash"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,15 +42,25 @@ func (t thread) add(said turn) {
 	write(said.Role)
 	write(strings.TrimSpace(storable(said.Text)))
 	for _, call := range said.calls {
-		write(call.ID)
-		write(call.Name)
-		write(canonical(call.Arguments))
+		if call.Kind != callFunction {
+			write(call.Kind)
+		}
+		write(storable(call.ID))
+		write(storable(call.Name))
+		write(call.argumentsInOneForm())
 	}
 	if said.callID != "" {
-		write(said.callID)
+		write(storable(said.callID))
+	}
+	if said.audio != "" && said.Role == roleAssistant {
+		write("audio")
+		write(storable(said.audio))
 	}
 	for _, part := range said.otherParts() {
 		write(part)
+	}
+	for _, member := range said.otherMembers() {
+		write(member)
 	}
 	write("")
 }
@@ -73,6 +84,38 @@ func (t turn) otherParts() []string {
 		}
 	}
 	return parts
+}
+
+// otherMembers returns what a message has besides what is read of it, such as the
+// name of who says it, sorted. That of an assistant does not count: it is what one
+// provider or client adds to an answer and the next leaves out, and is not kept.
+func (t turn) otherMembers() []string {
+	if t.Plain || t.Role == roleAssistant {
+		return nil
+	}
+	var members []string
+	gjson.Parse(t.Raw).ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "role", "content", "tool_calls", "tool_call_id", "function_call":
+			return true
+		}
+		switch form := canonical(value.Raw); form {
+		case "null", `""`, "[]", "{}":
+		default:
+			members = append(members, key.Str+":"+form)
+		}
+		return true
+	})
+	slices.Sort(members)
+	return members
+}
+
+// argumentsInOneForm returns the arguments as they count.
+func (call toolCall) argumentsInOneForm() string {
+	if call.Kind == callCustom {
+		return storable(call.Arguments)
+	}
+	return canonical(storable(call.Arguments))
 }
 
 // maxCanonical bounds the arguments that are brought into one form, which takes

@@ -48,18 +48,17 @@ func recallExchange(question, answer message) (recalled, bool) {
 // spokenIn returns an answer as a client would send it again.
 func spokenIn(answer message) (completionMember, bool) {
 	var kept struct {
-		ToolCalls []completionCall `json:"tool_calls"`
-		Audio     string           `json:"audio_id"`
+		completionCalls
+		Audio string `json:"audio_id"`
 	}
 	if answer.Extra != "" && json.Unmarshal([]byte(answer.Extra), &kept) != nil {
 		return completionMember{}, false
 	}
-	m := completionMember{Role: roleAssistant, ToolCalls: kept.ToolCalls}
-	if answer.Content != "" || len(m.ToolCalls) == 0 {
+	m := completionMember{Role: roleAssistant, completionCalls: kept.completionCalls}
+	if answer.Content != "" || m.none() {
 		m.Content = &answer.Content
 	}
-	unnamed := slices.ContainsFunc(m.ToolCalls, func(call completionCall) bool { return call.Function.Name == "" })
-	return m, kept.Audio == "" && !unnamed && len(m.ToolCalls) < maxCalls
+	return m, kept.Audio == "" && m.named() && len(m.ToolCalls) < maxCalls
 }
 
 func (s *recalled) addMember(member any) bool {
