@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"llmhist/platform/database"
 	"llmhist/platform/identity"
+	"llmhist/platform/web"
 )
 
 func TestContinuationsAtOnceDoNotSeeEachOther(t *testing.T) {
@@ -211,9 +213,29 @@ func TestPicturesAndArgumentsTellConversationsApart(t *testing.T) {
 		calls := `[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"d","type":"function","function":{"name":"f","arguments":""}}]`
 		return `{"role":"user","content":"both"},{"role":"assistant","tool_calls":` + calls + `},{"role":"tool","tool_call_id":"` + one + `","content":"x"},{"role":"tool","tool_call_id":"` + two + `","content":"y"}`
 	}
+	custom := func(input string) string {
+		return `{"role":"user","content":"run"},{"role":"assistant","tool_calls":[{"id":"c","type":"custom","custom":{"name":"f","input":"` + input + `"}}]},{"role":"tool","tool_call_id":"c","content":"x"}`
+	}
+	older := func(number string) string {
+		return `{"role":"user","content":"old"},{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\":` + number + `}"}},{"role":"function","name":"f","content":"x"}`
+	}
+	heard := func(id string, expires int) string {
+		return fmt.Sprintf(`{"role":"user","content":"say"},{"role":"assistant","content":null,"audio":{"id":%q,"expires_at":%d}},{"role":"user","content":"x"}`, id, expires)
+	}
 	for name, c := range map[string]struct{ first, again, other string }{
-		"outputs":   {outputs("c", "d"), outputs("c", "d"), outputs("d", "c")},
-		"pictures":  {look("data:1"), look("data:1"), look("data:2")},
+		"outputs":  {outputs("c", "d"), outputs("c", "d"), outputs("d", "c")},
+		"pictures": {look("data:1"), look("data:1"), look("data:2")},
+		"names":    {`{"role":"user","name":"ann","content":"hi"}`, `{"content":"hi","role":"user","name":"\u0061nn","tags":[]}`, `{"role":"user","name":"bob","content":"hi"}`},
+		"no name":  {`{"role":"user","content":"hello"}`, `{"role":"user","content":"hello","name":null}`, `{"role":"user","content":"hello","name":"bob"}`},
+		"custom":   {custom("a"), custom("a"), custom("b")},
+		"unknown":  {strings.ReplaceAll(custom("a"), "custom", "new"), strings.ReplaceAll(custom("a"), "custom", "new"), strings.ReplaceAll(custom("b"), "custom", "new")},
+		"older":    {older("1"), older(" 1.0"), older("2")},
+		"spoken":   {heard("a", 1), heard("a", 2), heard("b", 1)},
+		"decoration": {
+			`{"role":"user","content":"greet"},{"role":"assistant","content":"hi","refusal":null,"annotations":[{"type":"url_citation"}],"reasoning_content":"hm"},{"role":"user","content":"x"}`,
+			`{"role":"user","content":"greet"},{"role":"assistant","content":"hi","reasoning":"well","name":"bot"},{"role":"user","content":"x"}`,
+			`{"role":"user","content":"greet"},{"role":"assistant","content":"hi","function_call":{"name":"f","arguments":"{}"}},{"role":"user","content":"x"}`,
+		},
 		"arguments": {call(`"{\"a\":1,\"b\":2}"`), call(`"{ \"b\": 2, \"a\": 1 }"`), call(`"{\"a\":2,\"b\":2}"`)},
 	} {
 		first := send(c.first)
@@ -222,6 +244,79 @@ func TestPicturesAndArgumentsTellConversationsApart(t *testing.T) {
 		}
 		if other := send(c.other + "," + spoke("a cat") + `,{"role":"user","content":"more"}`); other == first {
 			t.Errorf("%s: others went on in the session", name)
+		}
+	}
+}
+
+func TestAConversationStaysOneWhateverItsAnswersAre(t *testing.T) {
+	const hi, more = `{"role":"user","content":"hi"}`, `{"role":"user","content":"more"}`
+	for name, c := range map[string]struct{ answer, again, recalled string }{
+		"older call": {`{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\": 1}"},"refusal":null}`,
+			`{"role":"assistant","function_call":{"arguments":"{\"a\":1}","name":"f"}}`,
+			`{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\": 1}"}}`},
+		"custom tool": {`{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"custom","custom":{"name":"f","input":"{ 1 }"}}]}`,
+			`{"role":"assistant","content":null,"tool_calls":[{"custom":{"input":"{ 1 }","name":"f"},"type":"custom","id":"c"}],"audio":null,"annotations":[]}`,
+			`{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"custom","custom":{"name":"f","input":"{ 1 }"}}]}`},
+		"spoken": {`{"role":"assistant","content":null,"audio":{"id":"audio_1","data":"AAAA","transcript":"hi"}}`,
+			`{"role":"assistant","audio":{"id":"audio_1"}}`, ""},
+		"decorated": {`{"role":"assistant","content":"one","refusal":null,"annotations":[],"reasoning_content":"hm"}`,
+			spoke("one"), spoke("one")},
+		"decorated later": {spoke("one"), `{"role":"assistant","content":"one","refusal":null,"annotations":[],"reasoning_content":"hm","provider_specific_fields":{"a":1}}`, spoke("one")},
+	} {
+		for _, stream := range []string{"false", "true"} {
+			f, up := behind(t, Config{}, answeringInTurn(c.answer))
+			send := func(body string) {
+				_, err := io.Copy(io.Discard, f.post(t, t.Context(), body).Body)
+				must(t, err)
+			}
+			send(`{"model":"demo-1","stream":`+stream+`,"messages":[`+hi+`]}`)
+			send(`{"model":"demo-1","stream":`+stream+`,"messages":[`+hi+","+c.again+","+more+`]}`)
+			list, _, err := f.module.service.repository.ListSessions(t.Context(), 1, web.Page{Number: 1, Size: 10})
+			must(t, err)
+			if len(list) != 1 {
+				t.Errorf("%s, stream %s: %d sessions", name, stream, len(list))
+				continue
+			}
+			last := f.stored(t, 1, list[0].ID)[3]
+			if c.recalled == "" {
+				wantRefused(t, f.goOn(alice, last.ID, `"again"`), "previous_response_not_whole")
+				continue
+			}
+			f.next(t, responsePrefix+last.ID, `"again"`)
+			wantSent(t, up, hi, c.recalled, more, c.recalled, `{"role":"user","content":"again"}`)
+		}
+	}
+}
+
+func TestTheOlderCallComesInPieces(t *testing.T) {
+	const pieces = `data: {"choices":[{"index":0,"delta":{"role":"assistant","content":null,"function_call":{"name":"f","arguments":""}}}]}` + "\n\n" +
+		`data: {"choices":[{"index":0,"delta":{"function_call":{"arguments":"{\"a\""}}}]}` + "\n\n" +
+		`data: {"choices":[{"index":0,"delta":{"function_call":{"arguments":":1}"}}}]}` + "\n\n" +
+		`data: {"choices":[{"index":0,"delta":{},"finish_reason":"function_call"}]}` + "\n\n" + doneEvent
+	const call = `"function_call":{"name":"f","arguments":"{\"a\":1}"}`
+	f, _ := behind(t, Config{}, replay(200, sseType, pieces))
+	said, err := io.ReadAll(f.post(t, t.Context(), `{"model":"demo-1","messages":[{"role":"user","content":"hi"}]}`).Body)
+	must(t, err)
+	if !strings.Contains(string(said), `"message":{"role":"assistant","content":null,`+call+`}`) {
+		t.Errorf("%s", said)
+	}
+	if kept := f.stored(t, 1, f.onlySession(t, 1).ID)[1].Extra; kept != "{"+call+"}" {
+		t.Errorf("kept %s", kept)
+	}
+}
+
+func TestCallsInBrokenUTF8AreRecalled(t *testing.T) {
+	for _, broken := range []string{"\xff", "\xff\xfe", "a\xf0\x9f", `\u0000`, `\ud800`} {
+		for _, where := range []string{"id", "name", "arguments"} {
+			members := map[string]string{"id": "c1", "name": "f", "arguments": `{}`}
+			members[where] += broken
+			call := `{"role":"assistant","content":null,"tool_calls":[{"id":"` + members["id"] + `","type":"function","function":{"name":"` + members["name"] + `","arguments":"` + members["arguments"] + `"}}]}`
+			f, _ := behind(t, Config{}, answeringInTurn(call, spoke("one")))
+			first, session := f.next(t, "", `"hi"`)
+			answer := f.goOn(alice, first, `[{"type":"function_call_output","call_id":"c1","output":"x"}]`)
+			if answer.Status != 200 || answer.Header.Get("Llmhist-Session") != session {
+				t.Errorf("%q in the %s: %d %s", broken, where, answer.Status, answer.Body)
+			}
 		}
 	}
 }
