@@ -118,6 +118,10 @@ func (call toolCall) argumentsInOneForm() string {
 	return canonical(storable(call.Arguments))
 }
 
+func (call toolCall) same(other toolCall) bool {
+	return call.ID == other.ID && call.Name == other.Name && call.Kind == other.Kind && call.argumentsInOneForm() == other.argumentsInOneForm()
+}
+
 // maxCanonical bounds the arguments that are brought into one form, which takes
 // many times their memory. Longer ones count as they are.
 const maxCanonical = 32 << 10

@@ -32,6 +32,7 @@ func TestContinuationsAtOnceDoNotSeeEachOther(t *testing.T) {
 	}
 }
 
+// wantRecalled compares the conversation that a response ends.
 func (f *fixture) wantRecalled(t testing.TB, id, want string) {
 	t.Helper()
 	answer, err := f.module.service.repository.FindAnswer(t.Context(), 1, answerID(id))
@@ -83,6 +84,7 @@ func TestBranchesInOneSessionAreToldApart(t *testing.T) {
 	f.wantRecalled(t, three, "user hi, assistant same, user B, assistant same, user C, assistant same, user D, assistant same")
 }
 
+// discarded is a client that does not look.
 type discarded struct{}
 
 func (discarded) send(*message, []byte) error  { return nil }
@@ -107,6 +109,39 @@ func TestAConversationThatWasSentWholeIsGoneOnFrom(t *testing.T) {
 		wantSent(t, up, append(want, hi, spoke("one"), more, spoke("one"), `{"role":"user","content":"again"}`)...)
 		if f.onlySession(t, 1).MessageCount != 6 {
 			t.Error("it did not stay in one session")
+		}
+	}
+}
+
+func TestAQuestionThatWasAskedAgainInAnotherWayIsNoDoubt(t *testing.T) {
+	const hi, again = `{"role":"user","content":"hi"}`, `{"role":"user","content":"again"}`
+	for name, c := range map[string]struct {
+		one, other string
+		doubtful   bool
+	}{
+		"order":  {`{"role":"user","content":"more"}`, `{"role":"user","content":"more"}`, false}, // of the one that is plain it is not kept
+		"parts":  {`{"role":"user","content":"more"}`, `{"content":[{"type":"text","text":"more"}],"role":"user"}`, false},
+		"name":   {`{"role":"user","content":"more","name":"ann"}`, `{"name":"ann","role":"user","content":"more"}`, false},
+		"spaces": {`{"role":"user","content":"more"}`, `{"role":"user","content":"more "}`, true},
+		"output": {`{"role":"tool","tool_call_id":"c1","content":"x"}`, `{"content":"x","name":"","tool_call_id":"c1","role":"tool"}`, false},
+	} {
+		first := spoke("one")
+		if name == "output" {
+			first = weatherCall
+		}
+		f, _ := behind(t, Config{}, answeringInTurn(first, spoke("one")))
+		send := func(messages, settings string) (id string) {
+			answer := f.Do("POST", completions, alice, `{"model":"demo-1",`+settings+`"messages":[`+messages+`]}`)
+			return responsePrefix + answer.Header.Get("Llmhist-Message")
+		}
+		send(hi, "")
+		first = hi + "," + first
+		send(first+","+c.one, "")
+		send(first+","+c.other, `"temperature":1,`)
+		id := send(first+","+c.one+","+spoke("one")+","+again, "")
+		answer := f.goOn(alice, id, `"and"`)
+		if want := map[bool]int{false: 200, true: 400}[c.doubtful]; answer.Status != want {
+			t.Errorf("%s: %d %s", name, answer.Status, answer.Body)
 		}
 	}
 }
@@ -269,8 +304,8 @@ func TestAConversationStaysOneWhateverItsAnswersAre(t *testing.T) {
 				_, err := io.Copy(io.Discard, f.post(t, t.Context(), body).Body)
 				must(t, err)
 			}
-			send(`{"model":"demo-1","stream":`+stream+`,"messages":[`+hi+`]}`)
-			send(`{"model":"demo-1","stream":`+stream+`,"messages":[`+hi+","+c.again+","+more+`]}`)
+			send(`{"model":"demo-1","stream":` + stream + `,"messages":[` + hi + `]}`)
+			send(`{"model":"demo-1","stream":` + stream + `,"messages":[` + hi + "," + c.again + "," + more + `]}`)
 			list, _, err := f.module.service.repository.ListSessions(t.Context(), 1, web.Page{Number: 1, Size: 10})
 			must(t, err)
 			if len(list) != 1 {
