@@ -98,6 +98,8 @@ func (t turn) otherMembers() []string {
 		switch key.Str {
 		case "role", "content", "tool_calls", "tool_call_id", "function_call":
 			return true
+		case "cache_control": // which moves from message to message
+			return true
 		}
 		switch form := canonical(value.Raw); form {
 		case "null", `""`, "[]", "{}":

@@ -260,7 +260,7 @@ func TestPicturesAndArgumentsTellConversationsApart(t *testing.T) {
 	for name, c := range map[string]struct{ first, again, other string }{
 		"outputs":  {outputs("c", "d"), outputs("c", "d"), outputs("d", "c")},
 		"pictures": {look("data:1"), look("data:1"), look("data:2")},
-		"names":    {`{"role":"user","name":"ann","content":"hi"}`, `{"content":"hi","role":"user","name":"\u0061nn","tags":[]}`, `{"role":"user","name":"bob","content":"hi"}`},
+		"names":    {`{"role":"user","name":"ann","content":"hi"}`, `{"content":"hi","role":"user","name":"\u0061nn","tags":[],"cache_control":{"type":"ephemeral"}}`, `{"role":"user","name":"bob","content":"hi"}`},
 		"no name":  {`{"role":"user","content":"hello"}`, `{"role":"user","content":"hello","name":null}`, `{"role":"user","content":"hello","name":"bob"}`},
 		"custom":   {custom("a"), custom("a"), custom("b")},
 		"unknown":  {strings.ReplaceAll(custom("a"), "custom", "new"), strings.ReplaceAll(custom("a"), "custom", "new"), strings.ReplaceAll(custom("b"), "custom", "new")},
