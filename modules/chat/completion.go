@@ -68,7 +68,8 @@ func (c *completing) conclude(ctx context.Context, result Result, err error) (me
 	c.besides = int64(c.said.size+3) / 4
 	c.answer.Extra = c.said.extra()
 	if err == nil {
-		c.conversation.add(turn{Role: roleAssistant, Text: c.answer.Content, calls: c.said.choice(0).toolCalls()})
+		first := c.said.choice(0)
+		c.conversation.add(turn{Role: roleAssistant, Text: c.answer.Content, calls: first.toolCalls(), audio: first.audio})
 		c.answer.Thread = c.conversation.name()
 	}
 	answer, err := c.answering.conclude(ctx, func() int64 { return estimatePrompt(c.request.prompt()) }, result, err)

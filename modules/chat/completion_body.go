@@ -39,10 +39,10 @@ type chunkChoice struct {
 }
 
 type chunkDelta struct {
-	Role      string           `json:"role,omitempty"`
-	Content   *string          `json:"content,omitempty"`
-	Reasoning string           `json:"reasoning_content,omitempty"`
-	ToolCalls []completionCall `json:"tool_calls,omitempty"`
+	Role      string  `json:"role,omitempty"`
+	Content   *string `json:"content,omitempty"`
+	Reasoning string  `json:"reasoning_content,omitempty"`
+	completionCalls
 }
 
 type usageBody struct {
@@ -59,7 +59,7 @@ func usageOf(answer message) *usageBody {
 
 // deltaOf returns a whole message as one delta.
 func deltaOf(m completionMember) chunkDelta {
-	delta := chunkDelta{Role: m.Role, Content: m.Content, Reasoning: m.Reasoning, ToolCalls: m.ToolCalls}
+	delta := chunkDelta{Role: m.Role, Content: m.Content, Reasoning: m.Reasoning, completionCalls: m.completionCalls}
 	for i := range delta.ToolCalls {
 		delta.ToolCalls[i].Index = &i
 	}

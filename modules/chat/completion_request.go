@@ -44,10 +44,20 @@ type turn struct {
 	Plain  bool
 	calls  []toolCall // of an assistant
 	callID string     // of the call whose output a tool says
+	audio  string     // id of what an assistant spoke
 }
 
-// toolCall is a function that a model wants called.
-type toolCall struct{ ID, Name, Arguments string }
+// toolCall is a function that a model wants called, or another tool.
+type toolCall struct {
+	ID, Name, Arguments string
+	Kind                string // callFunction, …; of one that is not known here all of it is in Arguments
+}
+
+const (
+	callFunction = ""
+	callOlder    = "function_call" // the form before there were tools, without an id
+	callCustom   = "custom"        // of a tool that takes any text
+)
 
 // maxTurns bounds the messages of one request.
 const maxTurns = 10_000
@@ -119,6 +129,7 @@ func readTurn(value gjson.Result) (turn, bool) {
 		return t, false
 	}
 	ok := true
+	var older []toolCall
 	value.ForEach(func(key, member gjson.Result) bool {
 		switch {
 		case key.Str == "role":
@@ -136,11 +147,18 @@ func readTurn(value gjson.Result) (turn, bool) {
 		case key.Str == "tool_call_id":
 			t.Plain = false
 			t.callID = member.Str
+		case key.Str == "function_call":
+			t.Plain = false
+			older = olderCall(member)
+		case key.Str == "audio":
+			t.Plain = false
+			t.audio = member.Get("id").Str
 		default:
 			t.Plain = false
 		}
 		return true
 	})
+	t.calls = append(t.calls, older...)
 	return t, ok && t.Role != ""
 }
 
@@ -162,10 +180,28 @@ func textOf(content gjson.Result) string {
 func callsOf(list gjson.Result) []toolCall {
 	var calls []toolCall
 	list.ForEach(func(_, call gjson.Result) bool {
-		calls = append(calls, toolCall{ID: call.Get("id").Str, Name: call.Get("function.name").Str, Arguments: call.Get("function.arguments").Str})
+		of := toolCall{ID: call.Get("id").Str}
+		switch kind := call.Get("type").Str; {
+		case kind == callCustom:
+			of.Kind, of.Name, of.Arguments = kind, call.Get("custom.name").Str, call.Get("custom.input").Str
+		case kind == "" || kind == "function" || call.Get("function").Exists():
+			of.Name, of.Arguments = call.Get("function.name").Str, call.Get("function.arguments").Str
+		default:
+			of.Kind, of.Arguments = kind, call.Raw
+		}
+		calls = append(calls, of)
 		return true
 	})
 	return calls
+}
+
+// olderCall returns the call in the older form, if there is one.
+func olderCall(call gjson.Result) []toolCall {
+	of := toolCall{Kind: callOlder, Name: call.Get("name").Str, Arguments: call.Get("arguments").Str}
+	if of.Name == "" && of.Arguments == "" {
+		return nil
+	}
+	return []toolCall{of}
 }
 
 // isInstruction reports whether a message instructs the model and is no part of

@@ -28,7 +28,8 @@ type choiceSaid struct {
 	reasoning spool.Text
 	thoughts  string // the reasoning, once it is gathered
 	calls     []*callSaid
-	audio     string // id of spoken output
+	older     callSaid // the call in the older form
+	audio     string   // id of spoken output
 	finish    string
 }
 
@@ -129,6 +130,9 @@ func (s *spoken) add(c *choiceSaid, part gjson.Result) (text string, err error) 
 			if id := value.Get("id").Str; id != "" {
 				c.audio = id
 			}
+		case "function_call":
+			n := c.older.extend("", value.Get("name").Str, value.Get("arguments").Str)
+			s.size, s.held = s.size+n, s.held+n
 		case "tool_calls":
 			eachObject(value, func(delta gjson.Result) bool {
 				n := c.callOf(delta).add(delta)
@@ -152,40 +156,70 @@ func (s *spoken) addText(c *choiceSaid, text string) {
 
 // add takes a delta of the call and returns how many bytes it added.
 func (call *callSaid) add(delta gjson.Result) int {
+	id := delta.Get("id").Str
+	if custom := delta.Get("custom"); custom.IsObject() {
+		call.Kind = callCustom
+		return call.extend(id, custom.Get("name").Str, custom.Get("input").Str)
+	}
+	return call.extend(id, delta.Get("function.name").Str, delta.Get("function.arguments").Str)
+}
+
+// extend adds what a delta says, "" = nothing, and returns how many bytes it added.
+func (call *callSaid) extend(id, name, arguments string) int {
 	before := len(call.ID) + len(call.Name) + call.arguments.Len()
-	if id := delta.Get("id").Str; id != "" {
+	if id != "" {
 		call.ID = id
 	}
-	if name := delta.Get("function.name").Str; name != "" {
+	if name != "" {
 		call.Name = name
 	}
-	call.arguments.WriteString(delta.Get("function.arguments").Str)
+	call.arguments.WriteString(arguments)
 	return len(call.ID) + len(call.Name) + call.arguments.Len() - before
 }
 
-// toolCalls returns the calls of a choice.
+// whole returns the call as it can be stored.
+func (call *callSaid) whole() toolCall {
+	return toolCall{ID: storable(call.ID), Name: storable(call.Name), Arguments: storable(call.arguments.String()), Kind: call.Kind}
+}
+
+// toolCalls returns the calls of a choice, the one in the older form last.
 func (c *choiceSaid) toolCalls() []toolCall {
-	list := make([]toolCall, len(c.calls))
-	for i, call := range c.calls {
-		list[i] = call.toolCall
-		list[i].Arguments = call.arguments.String()
+	var list []toolCall
+	for _, call := range c.calls {
+		list = append(list, call.whole())
+	}
+	if older := c.older.whole(); older.Name != "" || older.Arguments != "" {
+		older.Kind = callOlder
+		list = append(list, older)
 	}
 	return list
 }
 
 // completionMember is a message as OpenAI's API has it.
 type completionMember struct {
-	Role      string           `json:"role"`
-	Content   *string          `json:"content"`
-	Reasoning string           `json:"reasoning_content,omitempty"`
-	ToolCalls []completionCall `json:"tool_calls,omitempty"`
+	Role      string  `json:"role"`
+	Content   *string `json:"content"`
+	Reasoning string  `json:"reasoning_content,omitempty"`
+	completionCalls
+}
+
+// completionCalls is what an assistant wants called.
+type completionCalls struct {
+	ToolCalls []completionCall    `json:"tool_calls,omitempty"`
+	Older     *completionFunction `json:"function_call,omitempty"`
 }
 
 type completionCall struct {
-	Index    *int               `json:"index,omitempty"` // in a delta
-	ID       string             `json:"id"`
-	Type     string             `json:"type"`
-	Function completionFunction `json:"function"`
+	Index    *int                `json:"index,omitempty"` // in a delta
+	ID       string              `json:"id"`
+	Type     string              `json:"type"`
+	Function *completionFunction `json:"function,omitempty"`
+	Custom   *completionCustom   `json:"custom,omitempty"`
+}
+
+type completionCustom struct {
+	Name  string `json:"name"`
+	Input string `json:"input"`
 }
 
 type completionFunction struct {
@@ -197,12 +231,28 @@ type completionFunction struct {
 func (c *choiceSaid) member(text string) completionMember {
 	m := completionMember{Role: roleAssistant, Reasoning: c.thoughts}
 	for _, call := range c.toolCalls() {
-		m.ToolCalls = append(m.ToolCalls, completionCall{ID: call.ID, Type: "function", Function: completionFunction{call.Name, call.Arguments}})
+		switch call.Kind {
+		case callOlder:
+			m.Older = &completionFunction{call.Name, call.Arguments}
+		case callCustom:
+			m.ToolCalls = append(m.ToolCalls, completionCall{ID: call.ID, Type: "custom", Custom: &completionCustom{call.Name, call.Arguments}})
+		default:
+			m.ToolCalls = append(m.ToolCalls, completionCall{ID: call.ID, Type: "function", Function: &completionFunction{call.Name, call.Arguments}})
+		}
 	}
-	if text != "" || len(m.ToolCalls) == 0 {
+	if text != "" || m.none() {
 		m.Content = &text
 	}
 	return m
+}
+
+func (c completionCalls) none() bool { return len(c.ToolCalls) == 0 && c.Older == nil }
+
+// named reports whether it is known of every call what is to be called.
+func (c completionCalls) named() bool {
+	return (c.Older == nil || c.Older.Name != "") && !slices.ContainsFunc(c.ToolCalls, func(call completionCall) bool {
+		return (call.Function == nil || call.Function.Name == "") && (call.Custom == nil || call.Custom.Name == "")
+	})
 }
 
 // sorted returns the choices in the order of their indexes, of which there is
@@ -218,10 +268,10 @@ func (s *spoken) sorted() []*choiceSaid {
 // choice, as JSON, or "".
 func (s *spoken) extra() string {
 	var kept struct {
-		Reasoning string           `json:"reasoning_content,omitempty"`
-		ToolCalls []completionCall `json:"tool_calls,omitempty"`
-		Audio     string           `json:"audio_id,omitempty"`
-		Choices   []keptChoice     `json:"choices,omitempty"` // further ones
+		Reasoning string `json:"reasoning_content,omitempty"`
+		completionCalls
+		Audio   string       `json:"audio_id,omitempty"`
+		Choices []keptChoice `json:"choices,omitempty"` // further ones
 	}
 	for _, c := range s.sorted() {
 		if c.index != 0 {
@@ -229,7 +279,7 @@ func (s *spoken) extra() string {
 			continue
 		}
 		whole := c.member("")
-		kept.Reasoning, kept.ToolCalls, kept.Audio = whole.Reasoning, whole.ToolCalls, c.audio
+		kept.Reasoning, kept.completionCalls, kept.Audio = whole.Reasoning, whole.completionCalls, c.audio
 	}
 	data, err := json.Marshal(kept)
 	if err != nil || string(data) == "{}" {

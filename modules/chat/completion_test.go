@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -543,5 +544,37 @@ func TestAWholeAnswerThatIsTooLongIsCutInAStreamToo(t *testing.T) {
 	}
 	if kept := f.stored(t, 1, f.onlySession(t, 1).ID)[1]; len(kept.Content) != 1000 || kept.FinishReason != "length" {
 		t.Errorf("kept %d bytes, %s", len(kept.Content), kept.FinishReason)
+	}
+}
+
+func TestArgumentsHaveOneForm(t *testing.T) {
+	for _, same := range [][]string{
+		{`{"a":1,"b":[2.5,"x"]}`, ` { "b" : [2.50, "\u0078"], "a": 1.0 } `},
+		{"", " ", "{}", "{ }"},
+		{`{"a":100}`, `{"a":1e2}`},
+	} {
+		for _, arguments := range same {
+			if canonical(arguments) != canonical(same[0]) {
+				t.Errorf("%q is %q, not %q", arguments, canonical(arguments), canonical(same[0]))
+			}
+		}
+	}
+	for _, other := range [][2]string{{`[9007199254740993]`, `[9007199254740992]`}, {`{}x`, `{}`}, {`{} {}`, `{}`}, {`[1e999]`, `[1e998]`}} {
+		if canonical(other[0]) == canonical(other[1]) {
+			t.Errorf("%s is as %s", other[0], other[1])
+		}
+	}
+}
+
+func TestLongArgumentsTakeNoMemory(t *testing.T) {
+	long := "[" + strings.Repeat("0,", 2<<20) + "0]"
+	q, err := readCompletion([]byte(`{"messages":[{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f","arguments":"` + long + `"}}]},{"role":"user","content":"x"}]}`))
+	must(t, err)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	q.threads()
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 32<<20 {
+		t.Errorf("a digest of %d bytes took %d", len(long), took)
 	}
 }

@@ -4,7 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"hash"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,15 +42,25 @@ func (t thread) add(said turn) {
 	write(said.Role)
 	write(strings.TrimSpace(storable(said.Text)))
 	for _, call := range said.calls {
-		write(call.ID)
-		write(call.Name)
-		write(canonical(call.Arguments))
+		if call.Kind != callFunction {
+			write(call.Kind)
+		}
+		write(storable(call.ID))
+		write(storable(call.Name))
+		write(call.argumentsInOneForm())
 	}
 	if said.callID != "" {
-		write(said.callID)
+		write(storable(said.callID))
+	}
+	if said.audio != "" && said.Role == roleAssistant {
+		write("audio")
+		write(storable(said.audio))
 	}
 	for _, part := range said.otherParts() {
 		write(part)
+	}
+	for _, member := range said.otherMembers() {
+		write(member)
 	}
 	write("")
 }
@@ -73,21 +86,91 @@ func (t turn) otherParts() []string {
 	return parts
 }
 
+// otherMembers returns what a message has besides what is read of it, such as the
+// name of who says it, sorted. That of an assistant does not count: it is what one
+// provider or client adds to an answer and the next leaves out, and is not kept.
+func (t turn) otherMembers() []string {
+	if t.Plain || t.Role == roleAssistant {
+		return nil
+	}
+	var members []string
+	gjson.Parse(t.Raw).ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "role", "content", "tool_calls", "tool_call_id", "function_call":
+			return true
+		case "cache_control": // which moves from message to message
+			return true
+		}
+		switch form := canonical(value.Raw); form {
+		case "null", `""`, "[]", "{}":
+		default:
+			members = append(members, key.Str+":"+form)
+		}
+		return true
+	})
+	slices.Sort(members)
+	return members
+}
+
+// argumentsInOneForm returns the arguments as they count.
+func (call toolCall) argumentsInOneForm() string {
+	if call.Kind == callCustom {
+		return storable(call.Arguments)
+	}
+	return canonical(storable(call.Arguments))
+}
+
+func (call toolCall) same(other toolCall) bool {
+	return call.ID == other.ID && call.Name == other.Name && call.Kind == other.Kind && call.argumentsInOneForm() == other.argumentsInOneForm()
+}
+
+// maxCanonical bounds the arguments that are brought into one form, which takes
+// many times their memory. Longer ones count as they are.
+const maxCanonical = 32 << 10
+
 // canonical returns the arguments of a call in one form: clients read them and
 // write them again.
 func canonical(arguments string) string {
+	if len(arguments) > maxCanonical {
+		return arguments
+	}
 	if strings.TrimSpace(arguments) == "" {
 		return "{}"
 	}
 	var value any
-	if json.Unmarshal([]byte(arguments), &value) != nil {
+	decoder := json.NewDecoder(strings.NewReader(arguments))
+	decoder.UseNumber()
+	if decoder.Decode(&value) != nil {
 		return arguments
 	}
-	data, err := json.Marshal(value)
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) { // more follows
+		return arguments
+	}
+	data, err := json.Marshal(oneFormOfNumbers(value))
 	if err != nil {
 		return arguments
 	}
 	return string(data)
+}
+
+// oneFormOfNumbers returns a value in which 1.0 is 1. A number that is written as
+// an integer keeps all its digits, which may be those of an id.
+func oneFormOfNumbers(value any) any {
+	switch of := value.(type) {
+	case map[string]any:
+		for name, member := range of {
+			of[name] = oneFormOfNumbers(member)
+		}
+	case []any:
+		for i, item := range of {
+			of[i] = oneFormOfNumbers(item)
+		}
+	case json.Number:
+		if number, err := of.Float64(); err == nil && strings.ContainsAny(of.String(), ".eE") {
+			return number
+		}
+	}
+	return value
 }
 
 // threads returns the name of the conversation before what is new, "" when

@@ -15,6 +15,9 @@ const (
 	maxRecallRead = 64 << 20
 	// recallBatch is about how many bytes are read at once, after the first exchange.
 	recallBatch = 1 << 20
+	// recallMessages bounds the messages that are read at once, which may be far
+	// longer than those before: the longest requests come to about maxRecallRead.
+	recallMessages = 16
 )
 
 // recalling reads a conversation back from the history, from its end.
@@ -66,7 +69,7 @@ func (r *recalling) collect(ctx context.Context) error {
 			return tooLongToRecall()
 		}
 		part.Before = newestFirst[len(newestFirst)-1].Position
-		part.Limit = min(max(recallBatch/(bytes/part.Limit+1), 2), 4*part.Limit, 200) &^ 1
+		part.Limit = min(max(recallBatch/(bytes/part.Limit+1), 2), 4*part.Limit, recallMessages) &^ 1
 	}
 }
 

@@ -48,18 +48,17 @@ func recallExchange(question, answer message) (recalled, bool) {
 // spokenIn returns an answer as a client would send it again.
 func spokenIn(answer message) (completionMember, bool) {
 	var kept struct {
-		ToolCalls []completionCall `json:"tool_calls"`
-		Audio     string           `json:"audio_id"`
+		completionCalls
+		Audio string `json:"audio_id"`
 	}
 	if answer.Extra != "" && json.Unmarshal([]byte(answer.Extra), &kept) != nil {
 		return completionMember{}, false
 	}
-	m := completionMember{Role: roleAssistant, ToolCalls: kept.ToolCalls}
-	if answer.Content != "" || len(m.ToolCalls) == 0 {
+	m := completionMember{Role: roleAssistant, completionCalls: kept.completionCalls}
+	if answer.Content != "" || m.none() {
 		m.Content = &answer.Content
 	}
-	unnamed := slices.ContainsFunc(m.ToolCalls, func(call completionCall) bool { return call.Function.Name == "" })
-	return m, kept.Audio == "" && !unnamed && len(m.ToolCalls) < maxCalls
+	return m, kept.Audio == "" && m.named() && len(m.ToolCalls) < maxCalls
 }
 
 func (s *recalled) addMember(member any) bool {
@@ -112,17 +111,6 @@ func (s recalled) after(before *chained) *chained {
 		return nil
 	}
 	return c
-}
-
-// equal reports whether the same was said in both.
-func (c *chained) equal(other *chained) bool {
-	for ; c != other; c, other = c.before, other.before {
-		same := c != nil && other != nil && slices.EqualFunc(c.turns, other.turns, func(a, b turn) bool { return a.Raw == b.Raw })
-		if !same {
-			return false
-		}
-	}
-	return true
 }
 
 // chain puts exchanges of a session together, given the oldest first.
@@ -196,9 +184,35 @@ func (c *chain) try(exchange recalled, before *chained) *chained {
 // in which something else was said.
 func (c *chain) judged(found *chained) *chained {
 	for _, other := range c.list {
-		if found.before != nil && other.thread == found.before.thread && !other.equal(found.before) {
+		if found.before != nil && other.thread == found.before.thread && !c.equal(other, found.before) {
 			found.doubtful = true
 		}
 	}
 	return found
+}
+
+// equal reports whether the same was said in both.
+func (c *chain) equal(a, b *chained) bool {
+	for ; a != b; a, b = a.before, b.before {
+		if a == nil || b == nil || len(a.turns) != len(b.turns) {
+			return false
+		}
+		for i := range a.turns {
+			if !c.same(a.turns[i], b.turns[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// same reports whether two messages say the same, in whatever order of members.
+func (c *chain) same(a, b turn) bool {
+	if a.Raw == b.Raw {
+		return true
+	}
+	c.spent += len(a.Raw) + len(b.Raw)
+	return c.spent <= maxSpent && a.Role == b.Role && a.Text == b.Text && a.callID == b.callID && a.audio == b.audio &&
+		slices.EqualFunc(a.calls, b.calls, toolCall.same) &&
+		slices.Equal(a.otherParts(), b.otherParts()) && slices.Equal(a.otherMembers(), b.otherMembers())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"llmhist/platform/database"
 	"llmhist/platform/identity"
+	"llmhist/platform/web"
 )
 
 func TestContinuationsAtOnceDoNotSeeEachOther(t *testing.T) {
@@ -30,6 +32,7 @@ func TestContinuationsAtOnceDoNotSeeEachOther(t *testing.T) {
 	}
 }
 
+// wantRecalled compares the conversation that a response ends.
 func (f *fixture) wantRecalled(t testing.TB, id, want string) {
 	t.Helper()
 	answer, err := f.module.service.repository.FindAnswer(t.Context(), 1, answerID(id))
@@ -81,6 +84,7 @@ func TestBranchesInOneSessionAreToldApart(t *testing.T) {
 	f.wantRecalled(t, three, "user hi, assistant same, user B, assistant same, user C, assistant same, user D, assistant same")
 }
 
+// discarded is a client that does not look.
 type discarded struct{}
 
 func (discarded) send(*message, []byte) error  { return nil }
@@ -105,6 +109,39 @@ func TestAConversationThatWasSentWholeIsGoneOnFrom(t *testing.T) {
 		wantSent(t, up, append(want, hi, spoke("one"), more, spoke("one"), `{"role":"user","content":"again"}`)...)
 		if f.onlySession(t, 1).MessageCount != 6 {
 			t.Error("it did not stay in one session")
+		}
+	}
+}
+
+func TestAQuestionThatWasAskedAgainInAnotherWayIsNoDoubt(t *testing.T) {
+	const hi, again = `{"role":"user","content":"hi"}`, `{"role":"user","content":"again"}`
+	for name, c := range map[string]struct {
+		one, other string
+		doubtful   bool
+	}{
+		"order":  {`{"role":"user","content":"more"}`, `{"role":"user","content":"more"}`, false}, // of the one that is plain it is not kept
+		"parts":  {`{"role":"user","content":"more"}`, `{"content":[{"type":"text","text":"more"}],"role":"user"}`, false},
+		"name":   {`{"role":"user","content":"more","name":"ann"}`, `{"name":"ann","role":"user","content":"more"}`, false},
+		"spaces": {`{"role":"user","content":"more"}`, `{"role":"user","content":"more "}`, true},
+		"output": {`{"role":"tool","tool_call_id":"c1","content":"x"}`, `{"content":"x","name":"","tool_call_id":"c1","role":"tool"}`, false},
+	} {
+		first := spoke("one")
+		if name == "output" {
+			first = weatherCall
+		}
+		f, _ := behind(t, Config{}, answeringInTurn(first, spoke("one")))
+		send := func(messages, settings string) (id string) {
+			answer := f.Do("POST", completions, alice, `{"model":"demo-1",`+settings+`"messages":[`+messages+`]}`)
+			return responsePrefix + answer.Header.Get("Llmhist-Message")
+		}
+		send(hi, "")
+		first = hi + "," + first
+		send(first+","+c.one, "")
+		send(first+","+c.other, `"temperature":1,`)
+		id := send(first+","+c.one+","+spoke("one")+","+again, "")
+		answer := f.goOn(alice, id, `"and"`)
+		if want := map[bool]int{false: 200, true: 400}[c.doubtful]; answer.Status != want {
+			t.Errorf("%s: %d %s", name, answer.Status, answer.Body)
 		}
 	}
 }
@@ -143,9 +180,9 @@ func TestAConversationThatIsNotTheOneAnsweredIsRefused(t *testing.T) {
 }
 
 func TestALongConversationIsReckonedInMemory(t *testing.T) {
-	f, _ := behind(t, Config{}, answeringInTurn(spoke("one")))
+	f, up := behind(t, Config{}, answeringInTurn(spoke("one")))
 	service := f.module.service
-	goOn := func(id string, patience time.Duration) (holds bool, err error) {
+	goOn := func(id string, patience time.Duration) (places int64, err error) {
 		ctx, cancel := context.WithTimeout(identity.With(t.Context(), identity.Identity{UserID: 1}), patience)
 		defer cancel()
 		at, err := service.room.enter(0)
@@ -154,23 +191,39 @@ func TestALongConversationIsReckonedInMemory(t *testing.T) {
 		q, err := readResponse([]byte(`{"input":"more","previous_response_id":"` + id + `"}`))
 		must(t, err)
 		_, err = service.continueResponse(ctx, at, q)
-		return at.holding, err
+		if err == nil && at.holding {
+			t.Error("it goes on holding the memory for a long text")
+		}
+		return at.size, err
 	}
 	for name, c := range map[string]struct {
-		bytes        int
-		waits, holds bool
-	}{"short": {1000, false, false}, "long": {2 * longDocument, true, false}, "very long": {2 * maxUnheld, true, true}} {
+		bytes  int
+		waits  bool
+		places int64
+	}{"short": {1000, false, 1}, "long": {2 * longDocument, true, 4}, "very long": {1 << 20, true, 25}} {
+		service.room = newRoom(64 << 20)
 		service.room.long = make(chan struct{}, 1)
 		first, _ := f.next(t, "", `"`+strings.Repeat("x", c.bytes)+`"`)
-		id, _ := f.next(t, first, `"and"`)
-		if holds, err := goOn(id, deadline); err != nil || holds != c.holds {
-			t.Errorf("%s: holds %v, %v", name, holds, err)
+		id, session := f.next(t, first, `"and"`)
+		if places, err := goOn(id, deadline); err != nil || places != c.places {
+			t.Errorf("%s: %d places, %v", name, places, err)
 		}
-		if left := len(service.room.long); left != 0 {
-			t.Errorf("%s: %d places are left", name, left)
+		asked, room := len(up.bodies), service.room
+		room.taken.Add(room.places - 2) // but for those the others have them
+		answer := f.goOn(alice, id, `"more"`)
+		if c.places <= 2 {
+			if answer.Status != 200 {
+				t.Errorf("%s: %d %s", name, answer.Status, answer.Body)
+			}
+		} else if answer.Status != 503 || answer.Header.Get("Retry-After") == "" || member(answer.JSON(t), "error.code") != "overloaded" || len(up.bodies) != asked || len(f.stored(t, 1, session)) != 4 {
+			t.Errorf("%s, without room: %d %s", name, answer.Status, answer.Body)
 		}
+		if taken := room.taken.Load() - room.places + 2; taken != 0 || len(room.long) != 0 {
+			t.Errorf("%s: %d and %d places are left", name, taken, len(room.long))
+		}
+		service.room = newRoom(64 << 20)
 		service.room.long = make(chan struct{}) // there is never memory
-		if c.waits {
+		if id, _ = f.next(t, "", `"`+strings.Repeat("x", c.bytes)+`"`); c.waits {
 			if _, err := goOn(id, 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -195,9 +248,29 @@ func TestPicturesAndArgumentsTellConversationsApart(t *testing.T) {
 		calls := `[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"d","type":"function","function":{"name":"f","arguments":""}}]`
 		return `{"role":"user","content":"both"},{"role":"assistant","tool_calls":` + calls + `},{"role":"tool","tool_call_id":"` + one + `","content":"x"},{"role":"tool","tool_call_id":"` + two + `","content":"y"}`
 	}
+	custom := func(input string) string {
+		return `{"role":"user","content":"run"},{"role":"assistant","tool_calls":[{"id":"c","type":"custom","custom":{"name":"f","input":"` + input + `"}}]},{"role":"tool","tool_call_id":"c","content":"x"}`
+	}
+	older := func(number string) string {
+		return `{"role":"user","content":"old"},{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\":` + number + `}"}},{"role":"function","name":"f","content":"x"}`
+	}
+	heard := func(id string, expires int) string {
+		return fmt.Sprintf(`{"role":"user","content":"say"},{"role":"assistant","content":null,"audio":{"id":%q,"expires_at":%d}},{"role":"user","content":"x"}`, id, expires)
+	}
 	for name, c := range map[string]struct{ first, again, other string }{
-		"outputs":   {outputs("c", "d"), outputs("c", "d"), outputs("d", "c")},
-		"pictures":  {look("data:1"), look("data:1"), look("data:2")},
+		"outputs":  {outputs("c", "d"), outputs("c", "d"), outputs("d", "c")},
+		"pictures": {look("data:1"), look("data:1"), look("data:2")},
+		"names":    {`{"role":"user","name":"ann","content":"hi"}`, `{"content":"hi","role":"user","name":"\u0061nn","tags":[],"cache_control":{"type":"ephemeral"}}`, `{"role":"user","name":"bob","content":"hi"}`},
+		"no name":  {`{"role":"user","content":"hello"}`, `{"role":"user","content":"hello","name":null}`, `{"role":"user","content":"hello","name":"bob"}`},
+		"custom":   {custom("a"), custom("a"), custom("b")},
+		"unknown":  {strings.ReplaceAll(custom("a"), "custom", "new"), strings.ReplaceAll(custom("a"), "custom", "new"), strings.ReplaceAll(custom("b"), "custom", "new")},
+		"older":    {older("1"), older(" 1.0"), older("2")},
+		"spoken":   {heard("a", 1), heard("a", 2), heard("b", 1)},
+		"decoration": {
+			`{"role":"user","content":"greet"},{"role":"assistant","content":"hi","refusal":null,"annotations":[{"type":"url_citation"}],"reasoning_content":"hm"},{"role":"user","content":"x"}`,
+			`{"role":"user","content":"greet"},{"role":"assistant","content":"hi","reasoning":"well","name":"bot"},{"role":"user","content":"x"}`,
+			`{"role":"user","content":"greet"},{"role":"assistant","content":"hi","function_call":{"name":"f","arguments":"{}"}},{"role":"user","content":"x"}`,
+		},
 		"arguments": {call(`"{\"a\":1,\"b\":2}"`), call(`"{ \"b\": 2, \"a\": 1 }"`), call(`"{\"a\":2,\"b\":2}"`)},
 	} {
 		first := send(c.first)
@@ -206,6 +279,79 @@ func TestPicturesAndArgumentsTellConversationsApart(t *testing.T) {
 		}
 		if other := send(c.other + "," + spoke("a cat") + `,{"role":"user","content":"more"}`); other == first {
 			t.Errorf("%s: others went on in the session", name)
+		}
+	}
+}
+
+func TestAConversationStaysOneWhateverItsAnswersAre(t *testing.T) {
+	const hi, more = `{"role":"user","content":"hi"}`, `{"role":"user","content":"more"}`
+	for name, c := range map[string]struct{ answer, again, recalled string }{
+		"older call": {`{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\": 1}"},"refusal":null}`,
+			`{"role":"assistant","function_call":{"arguments":"{\"a\":1}","name":"f"}}`,
+			`{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{\"a\": 1}"}}`},
+		"custom tool": {`{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"custom","custom":{"name":"f","input":"{ 1 }"}}]}`,
+			`{"role":"assistant","content":null,"tool_calls":[{"custom":{"input":"{ 1 }","name":"f"},"type":"custom","id":"c"}],"audio":null,"annotations":[]}`,
+			`{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"custom","custom":{"name":"f","input":"{ 1 }"}}]}`},
+		"spoken": {`{"role":"assistant","content":null,"audio":{"id":"audio_1","data":"AAAA","transcript":"hi"}}`,
+			`{"role":"assistant","audio":{"id":"audio_1"}}`, ""},
+		"decorated": {`{"role":"assistant","content":"one","refusal":null,"annotations":[],"reasoning_content":"hm"}`,
+			spoke("one"), spoke("one")},
+		"decorated later": {spoke("one"), `{"role":"assistant","content":"one","refusal":null,"annotations":[],"reasoning_content":"hm","provider_specific_fields":{"a":1}}`, spoke("one")},
+	} {
+		for _, stream := range []string{"false", "true"} {
+			f, up := behind(t, Config{}, answeringInTurn(c.answer))
+			send := func(body string) {
+				_, err := io.Copy(io.Discard, f.post(t, t.Context(), body).Body)
+				must(t, err)
+			}
+			send(`{"model":"demo-1","stream":` + stream + `,"messages":[` + hi + `]}`)
+			send(`{"model":"demo-1","stream":` + stream + `,"messages":[` + hi + "," + c.again + "," + more + `]}`)
+			list, _, err := f.module.service.repository.ListSessions(t.Context(), 1, web.Page{Number: 1, Size: 10})
+			must(t, err)
+			if len(list) != 1 {
+				t.Errorf("%s, stream %s: %d sessions", name, stream, len(list))
+				continue
+			}
+			last := f.stored(t, 1, list[0].ID)[3]
+			if c.recalled == "" {
+				wantRefused(t, f.goOn(alice, last.ID, `"again"`), "previous_response_not_whole")
+				continue
+			}
+			f.next(t, responsePrefix+last.ID, `"again"`)
+			wantSent(t, up, hi, c.recalled, more, c.recalled, `{"role":"user","content":"again"}`)
+		}
+	}
+}
+
+func TestTheOlderCallComesInPieces(t *testing.T) {
+	const pieces = `data: {"choices":[{"index":0,"delta":{"role":"assistant","content":null,"function_call":{"name":"f","arguments":""}}}]}` + "\n\n" +
+		`data: {"choices":[{"index":0,"delta":{"function_call":{"arguments":"{\"a\""}}}]}` + "\n\n" +
+		`data: {"choices":[{"index":0,"delta":{"function_call":{"arguments":":1}"}}}]}` + "\n\n" +
+		`data: {"choices":[{"index":0,"delta":{},"finish_reason":"function_call"}]}` + "\n\n" + doneEvent
+	const call = `"function_call":{"name":"f","arguments":"{\"a\":1}"}`
+	f, _ := behind(t, Config{}, replay(200, sseType, pieces))
+	said, err := io.ReadAll(f.post(t, t.Context(), `{"model":"demo-1","messages":[{"role":"user","content":"hi"}]}`).Body)
+	must(t, err)
+	if !strings.Contains(string(said), `"message":{"role":"assistant","content":null,`+call+`}`) {
+		t.Errorf("%s", said)
+	}
+	if kept := f.stored(t, 1, f.onlySession(t, 1).ID)[1].Extra; kept != "{"+call+"}" {
+		t.Errorf("kept %s", kept)
+	}
+}
+
+func TestCallsInBrokenUTF8AreRecalled(t *testing.T) {
+	for _, broken := range []string{"\xff", "\xff\xfe", "a\xf0\x9f", `\u0000`, `\ud800`} {
+		for _, where := range []string{"id", "name", "arguments"} {
+			members := map[string]string{"id": "c1", "name": "f", "arguments": `{}`}
+			members[where] += broken
+			call := `{"role":"assistant","content":null,"tool_calls":[{"id":"` + members["id"] + `","type":"function","function":{"name":"` + members["name"] + `","arguments":"` + members["arguments"] + `"}}]}`
+			f, _ := behind(t, Config{}, answeringInTurn(call, spoke("one")))
+			first, session := f.next(t, "", `"hi"`)
+			answer := f.goOn(alice, first, `[{"type":"function_call_output","call_id":"c1","output":"x"}]`)
+			if answer.Status != 200 || answer.Header.Get("Llmhist-Session") != session {
+				t.Errorf("%q in the %s: %d %s", broken, where, answer.Status, answer.Body)
+			}
 		}
 	}
 }
@@ -258,6 +404,50 @@ func TestALongSessionIsRecalledInBatches(t *testing.T) {
 		if m.Get("content").Str != want {
 			t.Errorf("message %d is %s", i, m.Raw)
 		}
+	}
+}
+
+// reading keeps the longest read of messages.
+type reading struct {
+	repository
+	reads, messages, bytes int
+}
+
+func (r *reading) ListMessages(ctx context.Context, userID int64, sessionID string, part messagePart) ([]message, error) {
+	list, err := r.repository.ListMessages(ctx, userID, sessionID, part)
+	bytes := 0
+	for _, m := range list {
+		bytes += len(m.Content) + len(m.Extra)
+	}
+	r.reads, r.messages, r.bytes = r.reads+1, max(r.messages, len(list)), max(r.bytes, bytes)
+	return list, err
+}
+
+func TestOneReadOfARecallIsBounded(t *testing.T) {
+	f, _ := behind(t, Config{}, answeringInTurn(spoke("one")))
+	tools := func(size int) string {
+		return `"tools":[{"type":"function","name":"f","description":"` + strings.Repeat("x", size) + `"}]`
+	}
+	const long, longOnes = 256 << 10, 20
+	id, session := f.next(t, "", `"message 0"`)
+	for i := 1; i < longOnes+5; i++ { // the short ones let it read many at once
+		size := 10
+		if i < longOnes {
+			size = long
+		}
+		var same string
+		if id, same = f.next(t, id, fmt.Sprintf(`"message %d"`, i), tools(size)); same != session {
+			t.Fatal("it began a session")
+		}
+	}
+	r := &reading{repository: f.module.service.repository}
+	f.module.service.repository = r
+	f.next(t, id, `"more"`)
+	if r.reads == 0 || r.messages > recallMessages || r.bytes > recallMessages/2*(long+1000) {
+		t.Errorf("%d reads, of up to %d messages and %d bytes", r.reads, r.messages, r.bytes)
+	}
+	if longest := recallMessages / 2 * (maxCompletionBody + longDocument); longest > maxRecallRead {
+		t.Errorf("one read may come to %d bytes", longest)
 	}
 }
 

@@ -17,13 +17,10 @@ const responsePrefix = "resp_"
 
 func answerID(responseID string) string { return strings.TrimPrefix(responseID, responsePrefix) }
 
-// maxUnheld is how many bytes a recalled conversation may have without keeping
-// the memory for a long text until it is answered.
-const maxUnheld = 1 << 20
-
 // continueResponse returns a request that names an earlier response as if all that
 // was said up to that had been sent before its input. It goes on in the session of
-// that response when nothing came after it there, and begins one otherwise.
+// that response when nothing came after it there, and begins one otherwise. The
+// place is made as large as the request became.
 func (s *service) continueResponse(ctx context.Context, at *place, q responseAsk) (responseAsk, error) {
 	caller, err := identity.Require(ctx)
 	if err != nil {
@@ -54,9 +51,10 @@ func (s *service) continueResponse(ctx context.Context, at *place, q responseAsk
 	if q.completionAsk, err = q.goingOn(answer.ID, before); err != nil {
 		return q, err
 	}
-	if len(q.Body) <= maxUnheld {
-		at.letGo()
+	if err := at.grow(len(q.Body)); err != nil { // it was entered for what was sent
+		return q, err
 	}
+	at.letGo()
 	return q, nil
 }
 

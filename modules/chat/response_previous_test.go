@@ -163,8 +163,6 @@ func TestABranchFromAnOlderResponseBeginsASession(t *testing.T) {
 	f.next(t, branch, `"still there?"`) // it has all of its own
 }
 
-// wantRecalled compares the conversation that a response ends.
-// discarded is a client that does not look.
 func TestAPreviousResponseThatIsNotThereIsRefusedInOneWay(t *testing.T) {
 	broken := false
 	f, up := behind(t, Config{MaxAnswerBytes: 10}, func(w http.ResponseWriter, r *http.Request) {
@@ -189,7 +187,7 @@ func TestAPreviousResponseThatIsNotThereIsRefusedInOneWay(t *testing.T) {
 	refused := f.goOn(bob, first, `"more"`)
 	wantRefused(t, refused, "previous_response_not_found")
 	for name, id := range map[string]string{
-		"unknown": "resp_" + f.module.service.newID(f.clock.Now()), "no id": "resp_1", "empty": "resp_", "deleted": gone, "failed": list[3].ID, "a question": list[0].ID, "upper case": strings.ToUpper(first),
+		"unknown": "resp_" + f.module.service.newID(f.clock.Now()), "no id": "resp_1", "empty": "resp_", "deleted": gone, "failed": list[3].ID, "a question": list[0].ID, "upper case": responsePrefix + strings.ToUpper(answerID(first)),
 	} {
 		answer := f.goOn(alice, id, `"more"`)
 		wantRefused(t, answer, "previous_response_not_found")

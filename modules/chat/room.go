@@ -57,13 +57,29 @@ type place struct {
 // takes several, but never more than half of them. When there is none the answer
 // is refused, before anything is stored or sent.
 func (r *room) enter(request int) (*place, error) {
-	size := min(1+int64(request)*requestCopies/placeBytes, r.places/2)
-	for taken := r.taken.Load(); taken+size <= r.places; taken = r.taken.Load() {
-		if r.taken.CompareAndSwap(taken, taken+size) {
-			return &place{room: r, size: size}, nil
+	p := &place{room: r}
+	if err := p.grow(request); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// grow makes the place as large as that of a request of so many bytes, which is
+// what it became. It keeps its size when it is as large, or when there is no more
+// and the answer is refused.
+func (p *place) grow(request int) error {
+	r := p.room
+	more := min(1+int64(request)*requestCopies/placeBytes, r.places/2) - p.size
+	if more <= 0 {
+		return nil
+	}
+	for taken := r.taken.Load(); taken+more <= r.places; taken = r.taken.Load() {
+		if r.taken.CompareAndSwap(taken, taken+more) {
+			p.size += more
+			return nil
 		}
 	}
-	return nil, &fault.Error{Kind: fault.Unavailable, Code: "overloaded", RetryAfter: overloadPause,
+	return &fault.Error{Kind: fault.Unavailable, Code: "overloaded", RetryAfter: overloadPause,
 		Detail: "As many answers are under way as this server has memory for. Try again shortly."}
 }
 

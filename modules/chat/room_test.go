@@ -220,3 +220,39 @@ func TestALongRequestTakesThePlacesOfSeveral(t *testing.T) {
 		t.Errorf("%d and %d places stay taken", r.taken.Load(), few.taken.Load())
 	}
 }
+
+func TestAPlaceGrowsWithItsRequest(t *testing.T) {
+	r := newRoom(64 << 20) // half of it is 256 places
+	at, err := r.enter(100)
+	must(t, err)
+	for _, step := range []struct {
+		request int
+		size    int64
+	}{{200 << 10, 5}, {100, 5}, {1 << 20, 25}, {1 << 30, 128}} {
+		must(t, at.grow(step.request))
+		if at.size != step.size || r.taken.Load() != step.size {
+			t.Errorf("%d bytes take %d places, %d are taken", step.request, at.size, r.taken.Load())
+		}
+	}
+	beside, err := r.enter(1 << 30)
+	must(t, err)
+	if _, err := r.enter(100); !fault.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+	beside.leave()
+	var small []*place
+	for range 128 {
+		one, err := r.enter(100)
+		must(t, err)
+		small = append(small, one)
+	}
+	if err := small[0].grow(1 << 20); !fault.Is(err, fault.Unavailable) || small[0].size != 1 {
+		t.Errorf("%d places, %v", small[0].size, err)
+	}
+	for _, one := range append(small, at) {
+		one.leave()
+	}
+	if r.taken.Load() != 0 {
+		t.Errorf("%d places stay taken", r.taken.Load())
+	}
+}
