@@ -58,7 +58,7 @@ func (a Archive) settle(ctx context.Context, began time.Time) error {
 		}
 		var open int64
 		err := a.documents.Do(ctx, func(ctx context.Context) (err error) {
-			open, err = repository.batches().CountDocuments(ctx, bson.M{"at": bson.M{"$lte": began.UTC()}})
+			open, err = repository.batches().CountDocuments(ctx, bson.M{"_id": bson.M{"$ne": buildBatch}, "at": bson.M{"$lte": began.UTC()}})
 			return err
 		})
 		if err != nil || open == 0 {

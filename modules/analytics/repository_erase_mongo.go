@@ -36,6 +36,9 @@ func (r *mongoRepository) DetachUser(ctx context.Context, userID int64) error {
 			break
 		}
 	}
+	if err := r.outwait(ctx, userID); err != nil {
+		return err
+	}
 	for {
 		moved, err := r.detachHours(ctx, userID)
 		if err != nil {
@@ -46,6 +49,41 @@ func (r *mongoRepository) DetachUser(ctx context.Context, userID int64) error {
 		}
 	}
 }
+
+// erasurePatience is how long an erasure waits for batches under way. A live process
+// ends one in a moment; what one leaves is erased when the account is erased again.
+const erasurePatience = 5 * time.Second
+
+// outwait waits for the batches that are under way, of any process: they may have
+// stored events of the account that are not in its hours yet, or added to its hours
+// what is not in its longer sums yet, which would be left with sums of zeros.
+func (r *mongoRepository) outwait(ctx context.Context, userID int64) error {
+	type identified struct {
+		ID string `bson:"_id"`
+	}
+	noted := false
+	which := bson.M{"_id": bson.M{"$nin": bson.A{buildBatch, detachBatch(userID)}}}
+	for deadline := time.Now().Add(erasurePatience); ; {
+		found, err := database.Documents[identified](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
+			return r.batches().Find(ctx, which, options.Find().SetLimit(maxPending).SetProjection(bson.M{"_id": 1}))
+		})
+		if err != nil || len(found) == 0 || time.Now().After(deadline) {
+			return err
+		}
+		if !noted {
+			ids := make([]string, len(found))
+			for i, batch := range found {
+				ids[i] = batch.ID
+			}
+			which, noted = bson.M{"_id": bson.M{"$in": ids}}, true // not those that come
+		}
+		if err := pause(ctx, buildPause); err != nil {
+			return err
+		}
+	}
+}
+
+func detachBatch(userID int64) string { return "detach-" + strconv.FormatInt(userID, 10) }
 
 func (r *mongoRepository) detachEvents(ctx context.Context, userID int64) (changed bool, err error) {
 	ids, err := r.eventIDs(ctx, bson.M{"user_id": userID}, eraseEvents)
@@ -68,7 +106,7 @@ func (r *mongoRepository) detachHours(ctx context.Context, userID int64) (moved 
 		return false, err
 	}
 	defer leave()
-	batch := batchDocument{ID: "detach-" + strconv.FormatInt(userID, 10), At: r.now().UTC().Truncate(time.Millisecond)}
+	batch := batchDocument{ID: detachBatch(userID), At: r.now().UTC().Truncate(time.Millisecond)}
 	err = r.insertBatch(ctx, batch)
 	if database.IsDuplicate(err) {
 		return false, fault.Wrap(err, fault.Unavailable, "erasure_running", "The usage of this account is being erased already. Try again in a minute.")

@@ -40,12 +40,14 @@ type mongoRepository struct {
 	now  func() time.Time
 	turn chan struct{} // held by the one batch of this process that is at work
 	byID bool          // see addByID
+
+	limits buildLimits
 }
 
 // NewMongoRepository returns the repository on a document database. EnsureIndexes
 // was called on it before.
 func NewMongoRepository(db *database.Mongo) Repository {
-	return &mongoRepository{db: db, now: time.Now, turn: make(chan struct{}, 1), byID: db.ByIDAlone()}
+	return &mongoRepository{db: db, now: time.Now, turn: make(chan struct{}, 1), byID: db.ByIDAlone(), limits: usualBuild()}
 }
 
 const (

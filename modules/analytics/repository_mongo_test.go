@@ -55,7 +55,7 @@ func countDocuments(t testing.TB, db *database.Mongo, collection string, which b
 func afterLease(db *database.Mongo) *mongoRepository {
 	r := NewMongoRepository(db).(*mongoRepository)
 	r.now = func() time.Time { return time.Now().Add(2 * batchLease) }
-	r.byID = false
+	r.byID, r.limits.lease = false, 0
 	return r
 }
 
@@ -231,4 +231,38 @@ func TestADetachmentRunsOnceAtATime(t *testing.T) {
 	if err := r.DetachUser(t.Context(), 1); !fault.Is(err, fault.Unavailable) || fault.CodeOf(err) != "erasure_running" {
 		t.Fatalf("got %v", err)
 	}
+}
+
+func TestAnErasureBesideABatchOfAnotherServerLeavesNoSums(t *testing.T) {
+	db := mongoStore(t).documents
+	r := NewMongoRepository(db).(*mongoRepository)
+	mustAppend(t, r, eventAt(day, by(2)))
+	deltas := deltasOf([]Event{eventAt(day)})
+	batch := batchDocument{ID: "other", At: stored(time.Now()), Events: []string{}}
+	if err := r.insertBatch(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	changes := changesOf(deltas)
+	if err := r.addAtOnce(t.Context(), batch.ID, changes[:1]); err != nil { // its hour
+		t.Fatal(err)
+	}
+	erased := make(chan error, 1)
+	go func() { erased <- NewMongoRepository(db).DetachUser(t.Context(), 1) }()
+	time.Sleep(2 * buildPause) // until it waits
+	if err := r.addAtOnce(t.Context(), batch.ID, changes[1:]); err != nil {
+		t.Fatal(err)
+	}
+	batch.Deltas = deltas
+	if err := r.finish(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-erased; err != nil {
+		t.Fatal(err)
+	}
+	for _, collection := range []string{hourDocuments, userDocuments, rankDocuments, accountDocuments} {
+		if n := countDocuments(t, db, collection, bson.M{"user_id": 1}); n != 0 {
+			t.Errorf("%d documents of %s name the user", n, collection)
+		}
+	}
+	isDerived(t, db)
 }

@@ -13,14 +13,24 @@ import (
 
 // recover completes the batches that their processes left.
 func (r *mongoRepository) recover(ctx context.Context) error {
+	return r.recoverAfter(ctx, func(context.Context) error { return nil })
+}
+
+// recoverAfter is recover that calls first before each batch. That of a build is
+// left to whoever builds next.
+func (r *mongoRepository) recoverAfter(ctx context.Context, first func(context.Context) error) error {
 	left, err := database.Documents[batchDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
 		how := options.Find().SetProjection(bson.M{"at": 1}).SetLimit(100)
-		return r.batches().Find(ctx, bson.M{"at": bson.M{"$lt": r.now().Add(-batchLease).UTC()}}, how)
+		which := bson.M{"_id": bson.M{"$ne": buildBatch}, "at": bson.M{"$lt": r.now().Add(-batchLease).UTC()}}
+		return r.batches().Find(ctx, which, how)
 	})
 	if err != nil {
 		return err
 	}
 	for _, batch := range left {
+		if err := first(ctx); err != nil {
+			return err
+		}
 		if err := r.takeOver(ctx, batch); err != nil && !database.IsNotFound(err) { // another process was first
 			return err
 		}

@@ -138,6 +138,10 @@ func (r *mongoRepository) cameLater(ctx context.Context, ms int64) (map[int64]bo
 	return accounts, err
 }
 
+// accountsAtOnce is how many accounts one question names, far below what a document
+// may hold.
+const accountsAtOnce = 5000
+
 // countCame counts which of the accounts came in scope. Most of those who came at
 // all came in one of a few days or in the last month, who are listed once; only
 // the others are looked up in all of it.
@@ -160,10 +164,12 @@ func (r *mongoRepository) countCame(ctx context.Context, scope Scope, accounts m
 			return 0, err
 		}
 	}
-	if len(accounts) == 0 {
-		return came, ctx.Err()
+	for some := range slices.Chunk(slices.Collect(maps.Keys(accounts)), accountsAtOnce) {
+		if err := take(rankShelves(scope, bson.M{"$in": some})); err != nil {
+			return 0, err
+		}
 	}
-	return came, take(rankShelves(scope, bson.M{"$in": slices.Collect(maps.Keys(accounts))}))
+	return came, ctx.Err()
 }
 
 // usersIn lists the users who have any of the documents, each once.

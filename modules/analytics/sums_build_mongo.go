@@ -2,11 +2,11 @@ package analytics
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"llmhist/platform/database"
 	"llmhist/platform/fault"
@@ -17,33 +17,44 @@ const (
 	buildBatch = "build-sums"
 	// buildPause is how long a process waits that is not the one.
 	buildPause = 200 * time.Millisecond
-	// buildRenewal is the age at which the batch is renewed, and buildRead how long
-	// one operation may take between two renewals: together less than batchLease.
-	buildRenewal = 10 * time.Second
-	buildRead    = 30 * time.Second
 )
+
+// buildLimits bound the making of sums. Renewal and read together are less than
+// lease: when the lease of a process that hangs is over, its last write is too.
+type buildLimits struct {
+	lease   time.Duration // how long others see the batch unchanged before they take it over
+	renewal time.Duration // the age at which the batch is renewed
+	read    time.Duration // of one operation
+	page    int32         // how many hours are read and added at a time
+}
+
+func usualBuild() buildLimits {
+	return buildLimits{lease: batchLease, renewal: 10 * time.Second, read: 30 * time.Second, page: 2000}
+}
 
 // RebuildMonth makes the longer sums of a month again; see checked. Nobody may
 // add to its hours meanwhile.
 func (r *mongoRepository) RebuildMonth(ctx context.Context, month time.Time) error {
-	return r.buildAlone(ctx, func(ctx context.Context, b *build) error { return b.month(ctx, month) })
+	return r.buildAlone(ctx, needed, func(ctx context.Context, b *build) error { return b.month(ctx, month) })
 }
 
 // rebuildAll makes the longer sums of all months again.
 func (r *mongoRepository) rebuildAll(ctx context.Context) error {
-	return r.buildAlone(ctx, func(ctx context.Context, b *build) error { return b.all(ctx, time.Time{}) })
+	return r.buildAlone(ctx, needed, func(ctx context.Context, b *build) error { return b.all(ctx, time.Time{}) })
 }
 
-// buildAlone runs make while no other process builds, after the batches that were
-// under way.
-func (r *mongoRepository) buildAlone(ctx context.Context, do func(context.Context, *build) error) error {
-	b := &build{mongoRepository: r, batch: batchDocument{ID: buildBatch, Events: []string{}}}
-	if err := b.begin(ctx); err != nil {
-		return err
+func needed(context.Context) (needless bool, err error) { return false, nil }
+
+// buildAlone runs do while no other process builds, after the batches that were
+// under way; not at all when it was needless before its turn came.
+func (r *mongoRepository) buildAlone(ctx context.Context, needless func(context.Context) (bool, error), do func(context.Context, *build) error) error {
+	b := &build{mongoRepository: r, batch: batchDocument{ID: buildBatch}}
+	done, err := b.begin(ctx, needless)
+	if err == nil && !done {
+		err = b.settle(ctx)
 	}
-	err := b.settle(ctx)
-	if err == nil {
-		err = do(database.AllowDocuments(ctx, buildRead), b)
+	if err == nil && !done {
+		err = do(database.AllowDocuments(ctx, r.limits.read), b)
 	}
 	if ended := b.end(context.WithoutCancel(ctx)); err == nil {
 		err = ended
@@ -55,31 +66,94 @@ func (r *mongoRepository) buildAlone(ctx context.Context, do func(context.Contex
 // it renews: when it was too slow for that, another one is at it, and it stops.
 type build struct {
 	*mongoRepository
-	batch batchDocument
+	batch   batchDocument
+	renewed time.Time // by the clock that only goes forward; zero while the batch is not held
+	other   time.Time // At of another process's batch
+	since   time.Time // when other was seen first
 }
 
-// begin waits until no other process builds.
-func (b *build) begin(ctx context.Context) error {
-	for {
-		b.batch.At = b.now().UTC().Truncate(time.Millisecond)
-		err := b.insertBatch(ctx, b.batch)
-		if !database.IsDuplicate(err) {
-			return err
+// begin waits until no other process builds, or until needless reports that there
+// is nothing to do any more.
+func (b *build) begin(ctx context.Context, needless func(context.Context) (bool, error)) (done bool, err error) {
+	for waits := false; ; waits = true {
+		held, err := b.claim(ctx)
+		if err != nil {
+			return false, err
 		}
-		if err := b.recover(ctx); err != nil { // also takes away what a process left that ended
-			return err
+		done, err := needless(ctx)
+		if err != nil || done || held {
+			return done, err
+		}
+		if !waits {
+			b.db.Logger().InfoContext(ctx, "another server makes sums of usage; waits for it")
 		}
 		if err := pause(ctx, buildPause); err != nil {
-			return err
+			return false, err
 		}
 	}
+}
+
+// claim reports whether the batch is this process's from now on: there was none, or
+// its process has left it. That it has is seen by watching it for the lease, for
+// clocks may differ or be set.
+func (b *build) claim(ctx context.Context) (held bool, err error) {
+	now := b.now()
+	batch := batchDocument{ID: buildBatch, At: stored(now), Events: []string{}}
+	err = b.insertBatch(ctx, batch)
+	if database.IsDuplicate(err) {
+		held, err = b.claimLeft(ctx, &batch)
+	} else {
+		held = err == nil
+	}
+	if held {
+		b.batch, b.renewed = batch, now
+	}
+	return held, err
+}
+
+func (b *build) claimLeft(ctx context.Context, batch *batchDocument) (held bool, err error) {
+	var left batchDocument
+	err = b.db.Do(ctx, func(ctx context.Context) error {
+		return b.batches().FindOne(ctx, bson.M{"_id": buildBatch}).Decode(&left)
+	})
+	if database.IsNotFound(err) { // it ended meanwhile
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if b.since.IsZero() || !left.At.Equal(b.other) {
+		b.other, b.since = left.At, time.Now()
+	}
+	if time.Since(b.since) < b.limits.lease {
+		return false, nil
+	}
+	batch.At = unlike(batch.At, left.At)
+	err = b.db.Do(ctx, func(ctx context.Context) error {
+		result, err := b.batches().UpdateOne(ctx, bson.M{"_id": buildBatch, "at": left.At}, bson.M{"$set": bson.M{"at": batch.At}})
+		held = err == nil && result.MatchedCount > 0
+		return err
+	})
+	return held, err
+}
+
+// stored returns a time as documents hold it.
+func stored(at time.Time) time.Time { return at.UTC().Truncate(time.Millisecond) }
+
+// unlike returns the time, or one a moment later: by which two holders of a batch, or
+// its renewals, are told apart.
+func unlike(at, other time.Time) time.Time {
+	if at.Equal(other) {
+		return at.Add(time.Millisecond)
+	}
+	return at
 }
 
 // settle waits until no batch is under way. One that its process left is completed
 // when its lease ends.
 func (b *build) settle(ctx context.Context) error {
 	for deadline := time.Now().Add(2 * batchLease); ; {
-		if err := b.recover(ctx); err != nil {
+		if err := b.recoverAfter(ctx, b.renew); err != nil {
 			return err
 		}
 		var open int64
@@ -111,24 +185,41 @@ func pause(ctx context.Context, length time.Duration) error {
 	}
 }
 
-// renew fails when another process took the batch over.
+// renew proves that the batch is held, unless it did a moment ago.
 func (b *build) renew(ctx context.Context) error {
-	now := b.now().UTC().Truncate(time.Millisecond)
-	if now.Sub(b.batch.At) < buildRenewal {
+	if b.now().Sub(b.renewed) < b.limits.renewal {
 		return nil
 	}
-	if err := b.changeBatch(ctx, b.batch, bson.M{"at": now}); err != nil {
+	return b.prove(ctx)
+}
+
+// prove renews the batch. It fails when another process took it over.
+func (b *build) prove(ctx context.Context) error {
+	now := b.now()
+	at := unlike(stored(now), b.batch.At)
+	if err := b.changeBatch(ctx, b.batch, bson.M{"at": at}); err != nil {
 		return err
 	}
-	b.batch.At = now
+	b.batch.At, b.renewed = at, now
 	return nil
 }
 
 func (b *build) end(ctx context.Context) error {
+	if b.renewed.IsZero() {
+		return nil
+	}
 	return b.db.Do(ctx, func(ctx context.Context) error {
 		_, err := b.batches().DeleteOne(ctx, bson.M{"_id": b.batch.ID, "at": b.batch.At})
 		return err
 	})
+}
+
+// note writes how far the making has come.
+func (b *build) note(ctx context.Context, fields bson.M) error {
+	if err := b.prove(ctx); err != nil {
+		return err
+	}
+	return b.setSumsState(database.AllowDocuments(ctx, b.limits.read/2), fields) // it may be two operations
 }
 
 // all makes the sums of every month that has hours and is not before a time, one
@@ -139,43 +230,18 @@ func (b *build) all(ctx context.Context, from time.Time) error {
 		if err != nil {
 			return err
 		}
-		if err := b.renew(ctx); err != nil {
-			return err
-		}
 		if !found {
-			return b.setSumsState(ctx, bson.M{"complete": true})
+			return b.note(ctx, bson.M{"complete": true})
 		}
 		month := BucketMonth.start(hour)
 		if err := b.month(ctx, month); err != nil {
 			return err
 		}
 		from = BucketMonth.next(month)
-		if err := b.setSumsState(ctx, bson.M{"before": from.Unix()}); err != nil {
+		if err := b.note(ctx, bson.M{"before": from.Unix()}); err != nil {
 			return err
 		}
 	}
-}
-
-// days lists the days in a period that have hours.
-func (b *build) days(ctx context.Context, period Period) ([]time.Time, error) {
-	type day struct {
-		Start int64 `bson:"_id"`
-	}
-	if err := b.renew(ctx); err != nil {
-		return nil, err
-	}
-	found, err := database.Documents[day](ctx, b.db, func(ctx context.Context) (*mongo.Cursor, error) {
-		return b.hours().Aggregate(ctx, bson.A{
-			bson.M{"$match": bson.M{"hour": bson.M{"$gte": period.From.Unix(), "$lt": period.To.Unix()}}},
-			bson.M{"$group": bson.M{"_id": "$day"}},
-		})
-	})
-	days := make([]time.Time, len(found))
-	for i, one := range found {
-		days[i] = time.Unix(one.Start, 0).UTC()
-	}
-	slices.SortFunc(days, time.Time.Compare)
-	return days, err
 }
 
 // month makes what is derived from the hours of a month. What it had is removed
@@ -194,16 +260,14 @@ func (b *build) month(ctx context.Context, month time.Time) error {
 			return err
 		}
 	}
-	days, err := b.days(ctx, period)
-	if err != nil {
+	hours := func(ctx context.Context) (*mongo.Cursor, error) {
+		how := options.Find().SetSort(bson.D{{Key: "hour", Value: 1}}).SetBatchSize(b.limits.page)
+		return b.hours().Find(ctx, bson.M{"hour": bson.M{"$gte": period.From.Unix(), "$lt": period.To.Unix()}}, how)
+	}
+	if err := b.renew(ctx); err != nil {
 		return err
 	}
-	for _, day := range days {
-		if err := b.day(ctx, day); err != nil {
-			return err
-		}
-	}
-	return nil
+	return database.EachPage(ctx, b.db, hours, func(page []hourDocument) error { return b.add(ctx, page) })
 }
 
 // longerSumsOf selects what is derived from the hours of whole months.
@@ -212,16 +276,9 @@ func longerSumsOf(period Period) bson.M {
 		"start": bson.M{"$gte": period.From.Unix(), "$lt": period.To.Unix()}}
 }
 
-func (b *build) day(ctx context.Context, day time.Time) error {
-	if err := b.renew(ctx); err != nil {
-		return err
-	}
-	documents, err := database.Documents[hourDocument](ctx, b.db, func(ctx context.Context) (*mongo.Cursor, error) {
-		return b.hours().Find(ctx, bson.M{"hour": bson.M{"$gte": day.Unix(), "$lt": BucketDay.next(day).Unix()}})
-	})
-	if err != nil {
-		return err
-	}
+// add adds some hours to what is derived from them. Others of the same day may come
+// later: sums grow.
+func (b *build) add(ctx context.Context, documents []hourDocument) error {
 	var hours []hourRow
 	var latencies []latencyRow
 	for _, document := range documents {
@@ -234,10 +291,14 @@ func (b *build) day(ctx context.Context, day time.Time) error {
 			latencies = append(latencies, latencyRow{hour.Key, int(bucket[0]), bucket[1]})
 		}
 	}
-	return eachBulk(derivedChanges(hours, latencies), func(part []sumChange) error {
+	err := eachBulk(derivedChanges(hours, latencies), func(part []sumChange) error {
 		if err := b.renew(ctx); err != nil {
 			return err
 		}
 		return b.write(ctx, part, func(change *sumChange, model *mongo.UpdateOneModel) { model.SetUpdate(change.alone()).SetUpsert(true) })
 	})
+	if err != nil {
+		return err
+	}
+	return b.renew(ctx)
 }

@@ -77,6 +77,16 @@ func TestHoursOfTheReleaseBeforeAreInTheLongerSumsOnceAServerHasStarted(t *testi
 	}
 }
 
+// withoutRanks removes derived documents that a second making would bring back, and
+// returns the others.
+func withoutRanks(t *testing.T, db *database.Mongo) map[string]bson.M {
+	t.Helper()
+	if _, err := db.Collection(rankDocuments).DeleteMany(t.Context(), bson.M{}); err != nil {
+		t.Error(err)
+	}
+	return derivedDocuments(t, db)
+}
+
 func TestALaterStartMakesNoSumsAgain(t *testing.T) {
 	for name, first := range map[string][]Event{"of an empty database": nil, "of hours": acrossMonths()} {
 		t.Run(name, func(t *testing.T) {
@@ -87,8 +97,8 @@ func TestALaterStartMakesNoSumsAgain(t *testing.T) {
 			if err := EnsureIndexes(t.Context(), db); err != nil {
 				t.Fatal(err)
 			}
-			hoursOnly(t, db, eventAt(day.AddDate(0, 2, 0))) // of which a second making would tell
-			before := derivedDocuments(t, db)
+			mustAppend(t, NewMongoRepository(db), eventAt(day.AddDate(0, 1, 0), by(7)))
+			before := withoutRanks(t, db)
 			if err := EnsureIndexes(t.Context(), db); err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +115,7 @@ func TestAServerThatWaitedForAnotherMakesNoSumsAgain(t *testing.T) {
 	first := NewMongoRepository(db).(*mongoRepository)
 	var second sync.WaitGroup
 	var before map[string]bson.M
-	err := first.buildAlone(t.Context(), func(ctx context.Context, b *build) error {
+	err := first.buildAlone(t.Context(), needed, func(ctx context.Context, b *build) error {
 		began := make(chan struct{})
 		second.Go(func() {
 			close(began)
@@ -118,8 +128,7 @@ func TestAServerThatWaitedForAnotherMakesNoSumsAgain(t *testing.T) {
 		if err := b.all(ctx, time.Time{}); err != nil {
 			return err
 		}
-		hoursOnly(t, db, eventAt(day.AddDate(0, 2, 0))) // of which a second making would tell
-		before = derivedDocuments(t, db)
+		before = withoutRanks(t, db)
 		return nil
 	})
 	if err != nil {
@@ -132,9 +141,9 @@ func TestAServerThatWaitedForAnotherMakesNoSumsAgain(t *testing.T) {
 }
 
 func TestAnInterruptedStartIsCompletedByTheNext(t *testing.T) {
-	// The batch; of each month three removals, four collections for each day, and
-	// the note of it; that all is complete; the batch.
-	const writes = 1 + (3 + 2*4 + 1) + (3 + 4 + 1) + 1 + 1
+	// The batch; of each month three removals, four collections, and the note of it
+	// with the proof before; that all is complete, with the proof before; the batch.
+	const writes = 1 + 2*(3+4+2) + 2 + 1
 	for write := 1; write <= writes+1; write++ { // a write whose answer is lost leaves what the next one finds
 		t.Run(fmt.Sprintf("write %d", write), func(t *testing.T) {
 			t.Parallel()
@@ -165,9 +174,9 @@ func TestAServerThatWasTooSlowStopsMakingSums(t *testing.T) {
 	hoursOnly(t, db, eventAt(day.AddDate(0, 0, 9))) // of which the making would tell
 	before := derivedDocuments(t, db)
 	slow := NewMongoRepository(db).(*mongoRepository)
-	err := slow.buildAlone(t.Context(), func(ctx context.Context, b *build) error {
-		if err := afterLease(db).recover(ctx); err != nil { // another one starts long after
-			t.Fatal(err)
+	err := slow.buildAlone(t.Context(), needed, func(ctx context.Context, b *build) error {
+		if held, err := (&build{mongoRepository: afterLease(db)}).claim(ctx); err != nil || !held { // another one starts long after
+			t.Fatal(held, err)
 		}
 		slow.now = afterLease(db).now
 		return b.month(ctx, BucketMonth.start(day))
@@ -255,4 +264,141 @@ func TestChangesOfWhichSomeAreMadeAreMadeOnce(t *testing.T) {
 			isDerived(t, r.db)
 		})
 	}
+}
+
+func TestAServerThatWaitsStartsOnceTheSumsAreCompleteBesideBusyOnes(t *testing.T) {
+	db := testkit.Mongo(t)
+	hoursOnly(t, db, acrossMonths()...)
+	first, live := NewMongoRepository(db).(*mongoRepository), batchDocument{ID: "live", Events: []string{}}
+	started := make(chan error, 1)
+	err := first.buildAlone(t.Context(), needed, func(ctx context.Context, b *build) error {
+		go func() { started <- NewMongoRepository(db).(*mongoRepository).completeSums(ctx) }()
+		time.Sleep(2 * buildPause) // until it waits
+		if err := b.all(ctx, time.Time{}); err != nil {
+			return err
+		}
+		live.At = stored(time.Now()) // the first server serves, and has a batch open whenever one looks
+		return first.insertBatch(ctx, live)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-started:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(batchLease / 2):
+		t.Error("it waits for the batches of the server that serves")
+	}
+	if n := countDocuments(t, db, batchDocuments, bson.M{}); n != 1 {
+		t.Errorf("%d batches are open", n)
+	}
+}
+
+func TestHoursOfAReleaseThatCameBackAreInTheLongerSumsAfterTheNextStart(t *testing.T) {
+	last := day.AddDate(0, 1, 0).Add(time.Hour)
+	for name, at := range map[string]time.Time{"in an hour that it was the first in": last.AddDate(0, 0, 9), "in one that has others": last} {
+		t.Run(name, func(t *testing.T) {
+			db := mongoStore(t).documents
+			r := NewMongoRepository(db).(*mongoRepository)
+			mustAppend(t, r, append(acrossMonths(), eventAt(day, by(8)))...)
+			more := eventAt(at, by(2))
+			deltas := deltasOf([]Event{more})
+			if err := r.addEach(t.Context(), "older", changesOf(deltas)[:1]); err != nil {
+				t.Fatal(err)
+			}
+			// And it erased an account, which nothing but the longer sums names then.
+			if _, err := r.hours().UpdateMany(t.Context(), bson.M{"user_id": 8}, bson.M{"$set": bson.M{"user_id": ErasedUser}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.removeNotes(t.Context(), batchDocument{ID: "older", Deltas: deltas}); err != nil {
+				t.Fatal(err)
+			}
+			if err := EnsureIndexes(t.Context(), db); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := totals(t, r, within(day, 60*24*time.Hour)).Requests, int64(len(acrossMonths())+2); got != want {
+				t.Errorf("%d requests, want %d", got, want)
+			}
+			for _, collection := range []string{userDocuments, rankDocuments, accountDocuments} {
+				if n := countDocuments(t, db, collection, bson.M{"user_id": 8}); n != 0 {
+					t.Errorf("%d documents of %s name the erased account", n, collection)
+				}
+			}
+			isDerived(t, db)
+		})
+	}
+}
+
+func TestAStartBesideABatchThatIsHalfDoneMakesNothingAgain(t *testing.T) {
+	db, _ := interruptedAfterHours(t)
+	r := NewMongoRepository(db).(*mongoRepository)
+	if complete, err := r.areComplete(t.Context()); err != nil || !complete {
+		t.Errorf("%v, %v", complete, err)
+	}
+}
+
+func TestALongBuildKeepsItsBatch(t *testing.T) {
+	db := testkit.Mongo(t)
+	events := acrossMonths()
+	hoursOnly(t, db, events...)
+	r := NewMongoRepository(db).(*mongoRepository)
+	r.limits.renewal, r.limits.page = 0, 1 // an hour at a time
+	if err := r.buildAlone(t.Context(), needed, func(ctx context.Context, b *build) error {
+		watched := &build{mongoRepository: NewMongoRepository(db).(*mongoRepository)}
+		watched.limits.lease = 50 * time.Millisecond // it would take what it sees unchanged once more
+		began := b.batch.At
+		for _, month := range []time.Time{BucketMonth.start(day), BucketMonth.next(day)} {
+			if held, err := watched.claim(ctx); err != nil || held {
+				t.Errorf("taken over: %v, %v", held, err)
+			}
+			time.Sleep(watched.limits.lease)
+			if err := b.month(ctx, month); err != nil {
+				return err
+			}
+		}
+		if !b.batch.At.After(began) || countDocuments(t, db, batchDocuments, bson.M{"at": b.batch.At}) != 1 {
+			t.Error("the batch was not renewed")
+		}
+		return b.all(ctx, time.Time{})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	events.compare(t, r, within(day, 40*24*time.Hour), Group{Step: StepDay, Service: true})
+	isDerived(t, db)
+}
+
+func TestALiveBuildIsLeftAloneByServersWithOtherClocks(t *testing.T) {
+	db := testkit.Mongo(t)
+	err := NewMongoRepository(db).(*mongoRepository).buildAlone(t.Context(), needed, func(ctx context.Context, b *build) error {
+		ahead := afterLease(db)
+		ahead.limits = usualBuild()
+		if err := ahead.recover(ctx); err != nil {
+			return err
+		}
+		for range 2 {
+			if held, err := (&build{mongoRepository: ahead}).claim(ctx); err != nil || held {
+				t.Errorf("taken over: %v, %v", held, err)
+			}
+		}
+		return b.prove(ctx)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnInterruptedBatchIsCompletedByIDAlone(t *testing.T) {
+	db, events := interruptedAfterHours(t)
+	later := afterLease(db)
+	later.byID = true
+	if err := later.recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	events.compare(t, later, within(day, 40*24*time.Hour), Group{Step: StepDay, Model: true})
+	if n := countDocuments(t, db, batchDocuments, bson.M{}); n != 0 {
+		t.Errorf("%d batches are left", n)
+	}
+	isDerived(t, db)
 }

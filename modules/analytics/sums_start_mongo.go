@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"llmhist/platform/database"
@@ -20,11 +21,12 @@ type sumsState struct {
 
 const sumsStateID = "sums"
 
-// completeSums makes the longer sums, once. Nothing serves from this database
-// before they are complete, so that nobody adds to the hours meanwhile.
+// completeSums makes the longer sums, once, and again when a release without them
+// was here since. Nothing serves from this database before they are complete, so
+// that nobody adds to the hours meanwhile.
 func (r *mongoRepository) completeSums(ctx context.Context) error {
-	state, err := r.sumsState(ctx)
-	if err != nil || state.Complete {
+	done, err := r.areComplete(ctx)
+	if err != nil || done {
 		return err
 	}
 	_, found, err := r.firstHour(ctx, bson.M{})
@@ -34,12 +36,19 @@ func (r *mongoRepository) completeSums(ctx context.Context) error {
 	if !found {
 		return r.setSumsState(ctx, bson.M{"complete": true})
 	}
-	return r.buildAlone(ctx, func(ctx context.Context, b *build) error {
-		state, err := r.sumsState(ctx) // another process may have been first
-		if err != nil || state.Complete {
+	return r.buildAlone(ctx, r.areComplete, func(ctx context.Context, b *build) error {
+		state, err := r.sumsState(ctx)
+		if err != nil {
 			return err
 		}
 		began := time.Now()
+		if state.Complete {
+			r.db.Logger().WarnContext(ctx, "sums of usage lack hours that a release without them stored; they are made again")
+			if err := b.discard(ctx); err != nil {
+				return err
+			}
+			state = sumsState{}
+		}
 		r.db.Logger().InfoContext(ctx, "sums of usage by day, by month and of everyone are made from the hours, once")
 		if err := b.all(ctx, time.Unix(state.Before, 0).UTC()); err != nil {
 			return err
@@ -47,6 +56,108 @@ func (r *mongoRepository) completeSums(ctx context.Context) error {
 		r.db.Logger().InfoContext(ctx, "sums of usage are made", "took_ms", time.Since(began).Milliseconds())
 		return nil
 	})
+}
+
+// discard makes all() begin anew. The accounts go, for those that the other release
+// erased are in no hour any more.
+func (b *build) discard(ctx context.Context) error {
+	if err := b.prove(ctx); err != nil {
+		return err
+	}
+	err := b.db.Do(ctx, func(ctx context.Context) error {
+		_, err := b.db.Collection(accountDocuments).DeleteMany(ctx, bson.M{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return b.note(ctx, bson.M{"complete": false, "before": int64(0)})
+}
+
+// areComplete reports whether the longer sums were made and no release without
+// them was here since, as far as the newest hours tell.
+func (r *mongoRepository) areComplete(ctx context.Context) (bool, error) {
+	state, err := r.sumsState(ctx)
+	if err != nil || !state.Complete {
+		return false, err
+	}
+	ctx = database.AllowDocuments(ctx, comparing)
+	for range 2 { // an erasure under way can look like it once
+		behind, err := r.areBehind(ctx)
+		if err != nil || !behind {
+			return err == nil, err
+		}
+		if err := pause(ctx, buildPause); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// comparedAtStart is how much of the newest hours a start compares: few enough to
+// be read in a moment, and those in which a release that was here last stored
+// something.
+const comparedAtStart = 3 * 24 * time.Hour
+
+// areBehind reports whether the sums of everyone by hour are not those of the newest
+// hours. Hours that a batch is at work on are passed over: one that adds to them
+// between the readings is open at the second look for batches, or has changed the
+// sums.
+func (r *mongoRepository) areBehind(ctx context.Context) (bool, error) {
+	newest, found, err := r.lastHour(ctx)
+	if err != nil || !found {
+		return false, err
+	}
+	if now := r.now().UTC(); now.Before(newest) {
+		newest = now
+	}
+	from := bson.M{"$gte": newest.Add(-comparedAtStart).Unix()}
+	ofEveryone := database.Sums{Collection: everyoneDocuments, Match: bson.M{"grain": int64(grainHour), "start": from}, By: "$start"}
+	busy, _, err := r.ListPending(ctx, r.now())
+	if err != nil {
+		return false, err
+	}
+	before, err := r.requestsBy(ctx, ofEveryone)
+	if err != nil {
+		return false, err
+	}
+	hours, err := r.requestsBy(ctx, database.Sums{Collection: hourDocuments, Match: bson.M{"hour": from}, By: "$hour"})
+	if err != nil {
+		return false, err
+	}
+	busyStill, _, err := r.ListPending(ctx, r.now())
+	if err != nil {
+		return false, err
+	}
+	after, err := r.requestsBy(ctx, ofEveryone)
+	for hour, requests := range hours {
+		if requests != after[hour] && before[hour] == after[hour] && !busy[hour] && !busyStill[hour] {
+			return err == nil, err
+		}
+	}
+	return false, err
+}
+
+func (r *mongoRepository) lastHour(ctx context.Context) (time.Time, bool, error) {
+	list, err := database.Documents[deltaDocument](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
+		how := options.Find().SetSort(bson.D{{Key: "hour", Value: -1}}).SetLimit(1).SetProjection(bson.M{"hour": 1})
+		return r.hours().Find(ctx, bson.M{}, how)
+	})
+	if err != nil || len(list) == 0 {
+		return time.Time{}, false, err
+	}
+	return time.Unix(list[0].Hour, 0).UTC(), true, nil
+}
+
+// requestsBy sums requests by a time in Unix seconds.
+func (r *mongoRepository) requestsBy(ctx context.Context, sums database.Sums) (map[int64]int64, error) {
+	sums.Fields = []string{"requests"}
+	found, err := database.SumDocuments[int64](ctx, r.db, sums)
+	requests := make(map[int64]int64, len(found))
+	for _, sum := range found {
+		requests[sum.Key] = sum.Fields["requests"]
+	}
+	return requests, err
 }
 
 func (r *mongoRepository) sumsState(ctx context.Context) (sumsState, error) {

@@ -192,6 +192,52 @@ func Documents[Document any](ctx context.Context, m *Mongo, query func(ctx conte
 	return list, err
 }
 
+// EachPage visits what a query finds, a batch of its cursor at a time and in its
+// order, without ever holding more. The query and the reading of each batch are one
+// operation of Do each; options.Find().SetBatchSize bounds a batch.
+func EachPage[Document any](ctx context.Context, m *Mongo, query func(ctx context.Context) (*mongo.Cursor, error), visit func([]Document) error) error {
+	var cursor *mongo.Cursor
+	err := m.Do(ctx, func(ctx context.Context) (err error) {
+		cursor, err = query(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = m.Do(context.WithoutCancel(ctx), func(ctx context.Context) error { return cursor.Close(ctx) })
+	}()
+	for {
+		var page []Document
+		err := m.Do(ctx, func(ctx context.Context) (err error) {
+			page, err = nextPage[Document](ctx, cursor)
+			return err
+		})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		if err := visit(page); err != nil {
+			return err
+		}
+	}
+}
+
+// nextPage reads the next batch of a cursor; nothing at its end.
+func nextPage[Document any](ctx context.Context, cursor *mongo.Cursor) ([]Document, error) {
+	var page []Document
+	for cursor.Next(ctx) {
+		var document Document
+		if err := cursor.Decode(&document); err != nil {
+			return nil, err
+		}
+		page = append(page, document)
+		if cursor.RemainingBatchLength() == 0 {
+			break
+		}
+	}
+	return page, cursor.Err()
+}
+
 // redactMongo returns the first line of the error text without the password or
 // the URI in it.
 func redactMongo(err error, uri logging.Secret) string {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
 	"llmhist/platform/database"
@@ -120,5 +122,38 @@ func TestABadMongoURIIsToldInOneLineWithoutItsSecret(t *testing.T) {
 	}
 	if _, err := database.OpenMongo(t.Context(), "mongodb://127.0.0.1:1/", "a b", testkit.Logger()); err == nil {
 		t.Fatal("a bad name was taken")
+	}
+}
+
+func TestPagesOfAQueryAreBoundedAndInItsOrder(t *testing.T) {
+	m := testkit.Mongo(t)
+	for _, id := range []string{"e", "b", "g", "a", "d", "f", "c"} {
+		if err := insertDocument(t.Context(), m, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	query := func(ctx context.Context) (*mongo.Cursor, error) {
+		return m.Collection("things").Find(ctx, bson.M{"_id": bson.M{"$gt": "a"}}, options.Find().SetSort(bson.M{"_id": 1}).SetBatchSize(2))
+	}
+	found := ""
+	err := database.EachPage(t.Context(), m, query, func(page []bson.M) error {
+		if len(page) > 2 {
+			t.Errorf("a page of %d", len(page))
+		}
+		for _, document := range page {
+			found += document["_id"].(string)
+		}
+		return nil
+	})
+	if err != nil || found != "bcdefg" {
+		t.Errorf("%q, %v", found, err)
+	}
+	stop, visits := errors.New("enough"), 0
+	err = database.EachPage(t.Context(), m, query, func([]bson.M) error {
+		visits++
+		return stop
+	})
+	if !errors.Is(err, stop) || visits != 1 {
+		t.Errorf("%d visits, %v", visits, err)
 	}
 }
