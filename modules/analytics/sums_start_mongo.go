@@ -21,13 +21,16 @@ type sumsState struct {
 
 const sumsStateID = "sums"
 
-// completeSums makes the longer sums, once, and again when a release without them
-// was here since. Nothing serves from this database before they are complete, so
-// that nobody adds to the hours meanwhile.
+// completeSums makes the longer sums, once. Nothing serves from this database
+// before they are complete, so that nobody adds to the hours meanwhile.
 func (r *mongoRepository) completeSums(ctx context.Context) error {
 	done, err := r.areComplete(ctx)
-	if err != nil || done {
+	if err != nil {
 		return err
+	}
+	if done {
+		r.warnIfBehind(ctx)
+		return nil
 	}
 	_, found, err := r.firstHour(ctx, bson.M{})
 	if err != nil {
@@ -42,13 +45,6 @@ func (r *mongoRepository) completeSums(ctx context.Context) error {
 			return err
 		}
 		began := time.Now()
-		if state.Complete {
-			r.db.Logger().WarnContext(ctx, "sums of usage lack hours that a release without them stored; they are made again")
-			if err := b.discard(ctx); err != nil {
-				return err
-			}
-			state = sumsState{}
-		}
 		r.db.Logger().InfoContext(ctx, "sums of usage by day, by month and of everyone are made from the hours, once")
 		if err := b.all(ctx, time.Unix(state.Before, 0).UTC()); err != nil {
 			return err
@@ -58,40 +54,32 @@ func (r *mongoRepository) completeSums(ctx context.Context) error {
 	})
 }
 
-// discard makes all() begin anew. The accounts go, for those that the other release
-// erased are in no hour any more.
-func (b *build) discard(ctx context.Context) error {
-	if err := b.prove(ctx); err != nil {
-		return err
-	}
-	err := b.db.Do(ctx, func(ctx context.Context) error {
-		_, err := b.db.Collection(accountDocuments).DeleteMany(ctx, bson.M{})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return b.note(ctx, bson.M{"complete": false, "before": int64(0)})
-}
-
-// areComplete reports whether the longer sums were made and no release without
-// them was here since, as far as the newest hours tell.
+// areComplete reports whether the longer sums were made.
 func (r *mongoRepository) areComplete(ctx context.Context) (bool, error) {
 	state, err := r.sumsState(ctx)
-	if err != nil || !state.Complete {
-		return false, err
+	return state.Complete, err
+}
+
+// atStart bounds the comparison that nothing waits for but the start.
+const atStart = 5 * time.Second
+
+// warnIfBehind says when a release without longer sums was here since they were
+// made, as far as the newest hours tell. Other servers may serve: the sums are
+// made again by a check that nobody works beside. A server that reads everything
+// to find some documents (see ByIDAlone) is not asked.
+func (r *mongoRepository) warnIfBehind(ctx context.Context) {
+	if r.byID {
+		return
 	}
-	ctx = database.AllowDocuments(ctx, comparing)
+	ctx, cancel := context.WithTimeout(ctx, atStart)
+	defer cancel()
 	for range 2 { // an erasure under way can look like it once
 		behind, err := r.areBehind(ctx)
-		if err != nil || !behind {
-			return err == nil, err
-		}
-		if err := pause(ctx, buildPause); err != nil {
-			return false, err
+		if err != nil || !behind || pause(ctx, buildPause) != nil {
+			return
 		}
 	}
-	return false, nil
+	r.db.Logger().ErrorContext(ctx, "sums of usage lack hours that an older release stored: stop all servers and run llmhist check --repair")
 }
 
 // comparedAtStart is how much of the newest hours a start compares: few enough to

@@ -167,6 +167,13 @@ func eachObject(list gjson.Result, take func(object gjson.Result) bool) {
 	list.ForEach(func(_, value gjson.Result) bool { return !value.IsObject() || take(value) })
 }
 
+// longerThan reports whether an array has more than limit items.
+func longerThan(list gjson.Result, limit int) bool {
+	n := 0
+	list.ForEach(func(_, _ gjson.Result) bool { n++; return n <= limit })
+	return n > limit
+}
+
 // takeHead reads what a client takes a chunk for a part of the same answer by.
 func (r *completionReader) takeHead(chunk []byte) {
 	of := gjson.ParseBytes(chunk)

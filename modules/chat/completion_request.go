@@ -115,7 +115,7 @@ func (q *completionAsk) readTurns(messages gjson.Result, fields *fault.Fields) {
 		return valid
 	})
 	fields.Check(len(q.Turns) > 0, "messages", "required", "must not be empty")
-	fields.Check(valid, "messages", "invalid", "must be at most 10000 objects, each with a role and a content that is a string, null or an array of parts")
+	fields.Check(valid, "messages", "invalid", "must be at most 10000 objects, each with a role and a content that is a string, null or an array of parts; no message may have more than 1024 parts or calls, or 64 members")
 	for i, t := range q.Turns[:max(len(q.Turns)-1, 0)] {
 		if t.Role == roleAssistant {
 			q.Fresh = i + 1
@@ -129,8 +129,13 @@ func readTurn(value gjson.Result) (turn, bool) {
 		return t, false
 	}
 	ok := true
+	members := 0
 	var older []toolCall
 	value.ForEach(func(key, member gjson.Result) bool {
+		if members++; members > maxMembers || member.IsArray() && longerThan(member, maxCalls) {
+			ok = false
+			return false
+		}
 		switch {
 		case key.Str == "role":
 			t.Role = member.Str
@@ -179,7 +184,7 @@ func textOf(content gjson.Result) string {
 
 func callsOf(list gjson.Result) []toolCall {
 	var calls []toolCall
-	list.ForEach(func(_, call gjson.Result) bool {
+	eachObject(list, func(call gjson.Result) bool {
 		of := toolCall{ID: call.Get("id").Str}
 		switch kind := call.Get("type").Str; {
 		case kind == callCustom:
@@ -190,7 +195,7 @@ func callsOf(list gjson.Result) []toolCall {
 			of.Kind, of.Arguments = kind, call.Raw
 		}
 		calls = append(calls, of)
-		return true
+		return len(calls) <= maxCalls
 	})
 	return calls
 }

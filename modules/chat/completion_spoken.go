@@ -39,10 +39,12 @@ type callSaid struct {
 	arguments strings.Builder
 }
 
-// maxChoices and maxCalls bound what a provider can make this server keep.
+// maxChoices and maxCalls bound what a provider can make this server keep; maxCalls
+// and maxMembers what a message of a request can make it look into.
 const (
 	maxChoices = 128
 	maxCalls   = 1024
+	maxMembers = 64
 )
 
 func (s *spoken) choice(index int64) *choiceSaid {

@@ -276,6 +276,10 @@ func TestWhatAProviderSaysIsNullIsNothing(t *testing.T) {
 			if stored := f.stored(t, 1, f.onlySession(t, 1).ID)[1]; stored.Extra != "" || stored.Content != "Hi" {
 				t.Errorf("kept %q with %s", stored.Content, stored.Extra)
 			}
+			answer := f.Do("POST", responses, alice, `{"model":"demo-1","stream":`+c.stream+`,"input":"hi"}`)
+			if answer.Status != 200 || strings.Contains(string(answer.Body), "function_call") {
+				t.Errorf("as a response: %d %s", answer.Status, answer.Body)
+			}
 		})
 	}
 }
@@ -431,6 +435,9 @@ func TestBadCompletionsAreRefused(t *testing.T) {
 		"a message that is none":   {`{"messages":["hi"]}`, "messages"},
 		"a message without role":   {`{"messages":[{"content":"hi"}]}`, "messages"},
 		"a number as the content":  {`{"messages":[{"role":"user","content":5}]}`, "messages"},
+		"a million parts":          {`{"messages":[{"role":"user","content":[0` + strings.Repeat(",0", 1_000_000) + `]}]}`, "messages"},
+		"a million calls":          {`{"messages":[{"role":"assistant","tool_calls":[{}` + strings.Repeat(",{}", 1_000_000) + `]}]}`, "messages"},
+		"a million members":        {`{"messages":[{"role":"user","content":"hi"` + strings.Repeat(`,"":1`, 1_000_000) + `}]}`, "messages"},
 		"a number as the model":    {`{"model":5,"messages":[{"role":"user","content":"hi"}]}`, "model"},
 		"stream as text":           {`{"stream":"yes","messages":[{"role":"user","content":"hi"}]}`, "stream"},
 		"two models, one spelt so": {`{"model":"demo-1","messages":[{"role":"user","content":"hi"}],"Model":"demo-2"}`, "model"},

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -125,14 +126,19 @@ func (call toolCall) same(other toolCall) bool {
 }
 
 // maxCanonical bounds the arguments that are brought into one form, which takes
-// many times their memory. Longer ones count as they are.
+// many times their memory. Longer ones count as they are, without the spaces between
+// what they hold.
 const maxCanonical = 32 << 10
 
 // canonical returns the arguments of a call in one form: clients read them and
 // write them again.
 func canonical(arguments string) string {
 	if len(arguments) > maxCanonical {
-		return arguments
+		var compact bytes.Buffer
+		if json.Compact(&compact, []byte(arguments)) != nil {
+			return arguments
+		}
+		return compact.String()
 	}
 	if strings.TrimSpace(arguments) == "" {
 		return "{}"

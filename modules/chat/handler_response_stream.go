@@ -93,7 +93,7 @@ func (s *responseStream) take(delta gjson.Result) {
 	if text := textOf(delta.Get("content")) + delta.Get("refusal").Str; text != "" {
 		s.takeText(text)
 	}
-	delta.Get("tool_calls").ForEach(func(_, call gjson.Result) bool {
+	eachObject(delta.Get("tool_calls"), func(call gjson.Result) bool {
 		s.takeCall(call)
 		return true
 	})

@@ -296,6 +296,8 @@ func TestAConversationStaysOneWhateverItsAnswersAre(t *testing.T) {
 			`{"role":"assistant","audio":{"id":"audio_1"}}`, ""},
 		"decorated": {`{"role":"assistant","content":"one","refusal":null,"annotations":[],"reasoning_content":"hm"}`,
 			spoke("one"), spoke("one")},
+		"decorated with nothing": {`{"role":"assistant","content":"one","tool_calls":null,"function_call":null,"audio":null}`,
+			`{"role":"assistant","content":"one","refusal":null,"tool_calls":null,"function_call":null,"audio":null}`, spoke("one")},
 		"decorated later": {spoke("one"), `{"role":"assistant","content":"one","refusal":null,"annotations":[],"reasoning_content":"hm","provider_specific_fields":{"a":1}}`, spoke("one")},
 	} {
 		for _, stream := range []string{"false", "true"} {

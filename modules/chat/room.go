@@ -19,9 +19,10 @@ const (
 	// longBytes is what one is reckoned to need whose long text or document is in
 	// memory, to be stored or sent whole.
 	longBytes = 8 << 20
-	// fewestPlaces and mostPlaces bound how many answers are under way at once,
-	// whatever memory there is.
-	fewestPlaces, mostPlaces = 16, 1 << 14
+	// mostAnswers bounds how many answers are under way at once, and fewestPlaces and
+	// mostPlaces their places, whatever memory there is.
+	mostAnswers              = 1 << 14
+	fewestPlaces, mostPlaces = 16, 1 << 18
 	fewestLong, mostLong     = 2, 128
 	// overloadPause is when a client that was refused may try again.
 	overloadPause = 2 * time.Second
@@ -29,9 +30,10 @@ const (
 
 // room keeps the answers under way within the memory of the process.
 type room struct {
-	places int64         // for answers under way
-	taken  atomic.Int64  // of those
-	long   chan struct{} // of the answers that hold a long text in memory
+	answers atomic.Int64  // under way
+	places  int64         // for them
+	taken   atomic.Int64  // of those
+	long    chan struct{} // of the answers that hold a long text in memory
 }
 
 // newRoom divides memory, in bytes: half of it is for answers under way, an
@@ -58,10 +60,20 @@ type place struct {
 // is refused, before anything is stored or sent.
 func (r *room) enter(request int) (*place, error) {
 	p := &place{room: r}
+	if r.answers.Add(1) > mostAnswers {
+		r.answers.Add(-1)
+		return nil, overloaded()
+	}
 	if err := p.grow(request); err != nil {
+		r.answers.Add(-1)
 		return nil, err
 	}
 	return p, nil
+}
+
+func overloaded() error {
+	return &fault.Error{Kind: fault.Unavailable, Code: "overloaded", RetryAfter: overloadPause,
+		Detail: "As many answers are under way as this server has memory for. Try again shortly."}
 }
 
 // grow makes the place as large as that of a request of so many bytes, which is
@@ -79,8 +91,7 @@ func (p *place) grow(request int) error {
 			return nil
 		}
 	}
-	return &fault.Error{Kind: fault.Unavailable, Code: "overloaded", RetryAfter: overloadPause,
-		Detail: "As many answers are under way as this server has memory for. Try again shortly."}
+	return overloaded()
 }
 
 // hold waits until there is memory for a long text. It may be called again.
@@ -109,4 +120,5 @@ func (p *place) letGo() {
 func (p *place) leave() {
 	p.letGo()
 	p.room.taken.Add(-p.size)
+	p.room.answers.Add(-1)
 }

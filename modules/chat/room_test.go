@@ -189,6 +189,24 @@ func TestWaitingForMemoryEnds(t *testing.T) {
 	}
 }
 
+func TestNoMoreAnswersAreUnderWayThanEver(t *testing.T) {
+	r := newRoom(0)
+	for range mostAnswers {
+		_, err := r.enter(0)
+		must(t, err)
+	}
+	if _, err := r.enter(0); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("one more: %v", err)
+	}
+	(&place{room: r, size: 1}).leave()
+	if _, err := r.enter(0); err != nil {
+		t.Errorf("after one left: %v", err)
+	}
+	if long, err := newRoom(0).enter(maxCompletionBody); err != nil || long.size != 1+maxCompletionBody*requestCopies/placeBytes {
+		t.Errorf("%+v, %v", long, err)
+	}
+}
+
 func TestALongRequestTakesThePlacesOfSeveral(t *testing.T) {
 	r := newRoom(64 << 20) // half of it is 256 places
 	const long = 1 << 20   // 3 MiB with its copies: 25 places

@@ -79,8 +79,8 @@ func (c *connection) ask(request *http.Request, firstByte time.Duration) (*http.
 	sent := make(chan error, 1)
 	send := func() {
 		err := c.send(request)
-		sent <- err
 		c.awaitHead(err, firstByte)
+		sent <- err // the last thing it does
 	}
 	if request.Body == nil || request.ContentLength >= 0 && request.ContentLength <= shortRequest {
 		if err := c.stream.SetWriteDeadline(c.askedAt.Add(firstByte)); err != nil {
@@ -108,7 +108,7 @@ func (c *connection) ask(request *http.Request, firstByte time.Duration) (*http.
 	}
 	response.Close = response.Close || !whole || response.StatusCode == http.StatusSwitchingProtocols
 	c.left = math.MaxInt64 // the body's reader bounds it
-	return response, c.readOn()
+	return response, c.goOn(whole)
 }
 
 // awaitHead gives the headers their deadline. Where the request could not be sent,
@@ -124,11 +124,15 @@ func (c *connection) awaitHead(unsent error, firstByte time.Duration) {
 	}
 }
 
-// readOn lets the body take the time that its reader allows.
-func (c *connection) readOn() error {
+// goOn lets the body take the time that its reader allows. Nothing is to be written
+// any more once the request was sent, except by TLS itself.
+func (c *connection) goOn(sent bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.headed = true
+	if sent {
+		return c.stream.SetDeadline(time.Time{})
+	}
 	return c.stream.SetReadDeadline(time.Time{})
 }
 
