@@ -146,7 +146,7 @@ func (r *mongoRepository) AddSums(ctx context.Context, sums hourSums) error {
 	for _, row := range latencies {
 		fieldsOf(row.Key)[bucketField(row.Bucket)] = row.Requests
 	}
-	batch := batchDocument{ID: uid.New(r.now()), At: r.now().UTC().Truncate(time.Millisecond), Events: []string{}}
+	batch := batchDocument{ID: uid.New(r.now()), At: stored(r.now()), Events: []string{}}
 	if err := r.insertBatch(ctx, batch); err != nil {
 		return err
 	}

@@ -43,6 +43,9 @@ type batchDocument struct {
 // appendTimeout and rollTime, and clocks may differ by the rest.
 const batchLease = time.Minute
 
+// stored returns a time as documents hold it.
+func stored(at time.Time) time.Time { return at.UTC().Truncate(time.Millisecond) }
+
 func (r *mongoRepository) insertBatch(ctx context.Context, batch batchDocument) error {
 	return r.db.Do(ctx, func(ctx context.Context) error {
 		_, err := r.batches().InsertOne(ctx, batch)
@@ -183,9 +186,6 @@ func (r *mongoRepository) missing(ctx context.Context, batch string, part []sumC
 	ids := make([]string, len(part))
 	for i := range part {
 		ids[i] = part[i].id
-	}
-	type identified struct {
-		ID string `bson:"_id"`
 	}
 	noted, err := database.Documents[identified](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
 		which := bson.M{"_id": bson.M{"$in": ids}}

@@ -58,9 +58,6 @@ const erasurePatience = 5 * time.Second
 // stored events of the account that are not in its hours yet, or added to its hours
 // what is not in its longer sums yet, which would be left with sums of zeros.
 func (r *mongoRepository) outwait(ctx context.Context, userID int64) error {
-	type identified struct {
-		ID string `bson:"_id"`
-	}
 	noted := false
 	which := bson.M{"_id": bson.M{"$nin": bson.A{buildBatch, detachBatch(userID)}}}
 	for deadline := time.Now().Add(erasurePatience); ; {
@@ -106,7 +103,7 @@ func (r *mongoRepository) detachHours(ctx context.Context, userID int64) (moved 
 		return false, err
 	}
 	defer leave()
-	batch := batchDocument{ID: detachBatch(userID), At: r.now().UTC().Truncate(time.Millisecond)}
+	batch := batchDocument{ID: detachBatch(userID), At: stored(r.now())}
 	err = r.insertBatch(ctx, batch)
 	if database.IsDuplicate(err) {
 		return false, fault.Wrap(err, fault.Unavailable, "erasure_running", "The usage of this account is being erased already. Try again in a minute.")

@@ -139,7 +139,7 @@ func (r *mongoRepository) enter(ctx context.Context) (leave func(), err error) {
 }
 
 func (r *mongoRepository) appendBatch(ctx context.Context, events []Event) error {
-	batch := batchDocument{ID: uid.New(r.now()), At: r.now().UTC().Truncate(time.Millisecond)}
+	batch := batchDocument{ID: uid.New(r.now()), At: stored(r.now())}
 	documents := make([]any, len(events))
 	for i := range events {
 		batch.Events = append(batch.Events, events[i].ID)
@@ -217,11 +217,13 @@ func (r *mongoRepository) DeleteEvents(ctx context.Context, before time.Time, li
 	return deleted, err
 }
 
+// identified is the id of a document of any collection.
+type identified struct {
+	ID string `bson:"_id"`
+}
+
 // eventIDs returns the ids of at most limit events, the oldest first.
 func (r *mongoRepository) eventIDs(ctx context.Context, which bson.M, limit int) ([]string, error) {
-	type identified struct {
-		ID string `bson:"_id"`
-	}
 	list, err := database.Documents[identified](ctx, r.db, func(ctx context.Context) (*mongo.Cursor, error) {
 		how := options.Find().SetSort(bson.D{{Key: "ts", Value: 1}}).SetLimit(int64(limit)).SetProjection(bson.M{"_id": 1})
 		return r.events().Find(ctx, which, how)

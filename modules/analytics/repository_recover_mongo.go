@@ -2,7 +2,6 @@ package analytics
 
 import (
 	"context"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -41,7 +40,7 @@ func (r *mongoRepository) recoverAfter(ctx context.Context, first func(context.C
 func (r *mongoRepository) takeOver(ctx context.Context, left batchDocument) error {
 	var batch batchDocument
 	err := r.db.Do(ctx, func(ctx context.Context) error {
-		mine := bson.M{"$set": bson.M{"at": r.now().UTC().Truncate(time.Millisecond)}}
+		mine := bson.M{"$set": bson.M{"at": stored(r.now())}}
 		return r.batches().FindOneAndUpdate(ctx, bson.M{"_id": left.ID, "at": left.At}, mine,
 			options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&batch)
 	})

@@ -137,9 +137,6 @@ func (b *build) claimLeft(ctx context.Context, batch *batchDocument) (held bool,
 	return held, err
 }
 
-// stored returns a time as documents hold it.
-func stored(at time.Time) time.Time { return at.UTC().Truncate(time.Millisecond) }
-
 // unlike returns the time, or one a moment later: by which two holders of a batch, or
 // its renewals, are told apart.
 func unlike(at, other time.Time) time.Time {

@@ -28,7 +28,7 @@ type Client struct {
 	provider string
 	limits   Limits
 	pace     tempo
-	http     *http.Client
+	wire     *transport
 
 	queue      *queue
 	breaker    *breaker
@@ -54,24 +54,14 @@ func newClient(name string, limits Limits, pace tempo) *Client {
 		provider: name, limits: limits, pace: pace,
 		queue: newQueue(limits.Policy), breaker: newBreaker(pace.rest), retries: newRetries(limits.Policy, pace),
 		statistics: newStatistics(),
-		http: &http.Client{
-			Transport:     newTransport(limits),
-			CheckRedirect: sameHostOnly,
-		},
+		wire:       newTransport(limits),
 	}
 }
 
 // Close ends idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.wire.CloseIdleConnections() }
 
 var errOtherHost = errors.New("redirect to another host")
-
-func sameHostOnly(next *http.Request, via []*http.Request) error {
-	if !sameHost(next.URL, via[0].URL) || len(via) > maxRedirects {
-		return errOtherHost
-	}
-	return nil
-}
 
 func sameHost(a, b *url.URL) bool { return a.Host == b.Host && a.Scheme == b.Scheme }
 
@@ -152,7 +142,7 @@ func (c *Client) askOrRest(ctx context.Context, request *http.Request) (*http.Re
 // attempt sends the request once. The first attempt takes the body that is
 // there, others a copy.
 func (c *Client) attempt(ctx context.Context, request *http.Request, number int) (*http.Response, error) {
-	request = request.WithContext(ctx)
+	request = withCredential(request.WithContext(ctx))
 	if number > 1 {
 		if err := rewind(request); err != nil {
 			return nil, err
@@ -170,17 +160,27 @@ func (c *Client) attempt(ctx context.Context, request *http.Request, number int)
 	return response, nil
 }
 
+// withCredential returns the request with the user and the password of its address
+// as a header, unless it has one.
+func withCredential(request *http.Request) *http.Request {
+	user := request.URL.User
+	if user == nil || request.Header.Get("Authorization") != "" {
+		return request
+	}
+	request.Header = request.Header.Clone()
+	password, _ := user.Password()
+	request.SetBasicAuth(user.Username(), password)
+	return request
+}
+
 // maxRedirects is how many redirects within its host a request follows.
 const maxRedirects = 3
 
 // send sends the request, and follows redirects that are allowed. http.Client
 // would copy the headers of each request for those.
 func (c *Client) send(request *http.Request) (*http.Response, error) {
-	if request.URL.User != nil { // a credential that http.Client knows to send
-		return c.http.Do(request)
-	}
 	for followed := 0; ; followed++ {
-		response, err := c.http.Transport.RoundTrip(request)
+		response, err := c.wire.RoundTrip(request)
 		if err != nil {
 			return nil, err
 		}

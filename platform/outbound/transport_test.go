@@ -200,7 +200,7 @@ func TestWhatNobodyAskedForIsNobodysAnswer(t *testing.T) {
 			// nothing of them.
 			address := rawServerOver(t, func(conn net.Conn) net.Conn { return tls.Server(&corked{Conn: conn}, certified.TLS) }, answer)
 			client := clientOf(t, Limits{})
-			client.http.Transport.(*transport).tls = trusting(certified)
+			client.wire.tls = trusting(certified)
 			check(t, client, strings.Replace(address, "http:", "https:", 1))
 		})
 	}
@@ -244,33 +244,25 @@ func trusting(server *httptest.Server) *tls.Config {
 }
 
 func TestAConnectionThatWasClosedWhileItRestedIsReplaced(t *testing.T) {
-	t.Run("before the request", func(t *testing.T) {
-		address := rawServer(t, func(conn net.Conn, _, _ int) bool {
-			_, _ = io.WriteString(conn, okay)
-			return false
+	for name, last := range map[string]struct {
+		request int  // on a connection, after which it is closed
+		answers bool // that too
+	}{"before the request": {1, true}, "as the request comes": {2, false}} {
+		t.Run(name, func(t *testing.T) {
+			address := rawServer(t, func(conn net.Conn, _, request int) bool {
+				if request < last.request || last.answers {
+					_, _ = io.WriteString(conn, okay)
+				}
+				return request < last.request
+			})
+			client := clientOf(t, Limits{Policy: Policy{Retries: -1}})
+			for range 3 {
+				if got, err := ask(t, client, address, "question"); err != nil || got != "okay" {
+					t.Fatalf("%q, %v", got, err)
+				}
+			}
 		})
-		client := clientOf(t, Limits{Policy: Policy{Retries: -1}})
-		for range 3 {
-			if got, err := ask(t, client, address, "question"); err != nil || got != "okay" {
-				t.Fatalf("%q, %v", got, err)
-			}
-		}
-	})
-	t.Run("as the request comes", func(t *testing.T) {
-		address := rawServer(t, func(conn net.Conn, _, request int) bool {
-			if request == 2 {
-				return false
-			}
-			_, _ = io.WriteString(conn, okay)
-			return true
-		})
-		client := clientOf(t, Limits{Policy: Policy{Retries: -1}})
-		for range 3 {
-			if got, err := ask(t, client, address, "question"); err != nil || got != "okay" {
-				t.Fatalf("%q, %v", got, err)
-			}
-		}
-	})
+	}
 	t.Run("and a new one fails too", func(t *testing.T) {
 		address := rawServer(t, func(conn net.Conn, connection, _ int) bool {
 			if connection == 1 {
@@ -375,7 +367,7 @@ func TestHTTPSIsSpokenWithTheHostThatWasMeant(t *testing.T) {
 	}{"known": {trusting(server), false}, "unknown": {&tls.Config{RootCAs: x509.NewCertPool()}, true}} {
 		t.Run(name, func(t *testing.T) {
 			client := clientOf(t, Limits{Policy: Policy{Retries: -1}})
-			client.http.Transport.(*transport).tls = test.config
+			client.wire.tls = test.config
 			before := opened.Load()
 			for range 2 {
 				got, err := ask(t, client, server.URL, "question")
@@ -562,7 +554,7 @@ func TestRequestsGoThroughTheProxyThatIsSet(t *testing.T) {
 	}
 	through := func(limits Limits) *Client {
 		client := clientOf(t, limits)
-		direct := client.http.Transport.(*transport)
+		direct := client.wire
 		direct.proxy = http.ProxyURL(to)
 		direct.proxied.Proxy = direct.proxy
 		return client
@@ -574,6 +566,25 @@ func TestRequestsGoThroughTheProxyThatIsSet(t *testing.T) {
 	_, err = ask(t, through(Limits{Idle: 50 * time.Millisecond, Total: 20 * time.Second}), "http://models.example/stalls", "question")
 	if fault.CodeOf(err) != "provider_timeout" || time.Since(began) > 10*time.Second {
 		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+}
+
+func TestTheCredentialOfAnAddressIsSent(t *testing.T) {
+	server, _ := countingServer(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) })
+	server.Start()
+	address := strings.Replace(server.URL, "http://", "http://me:secret@", 1)
+	if got, err := ask(t, clientOf(t, Limits{}), address, "question"); err != nil || got != "Basic bWU6c2VjcmV0" {
+		t.Errorf("%q, %v", got, err)
+	}
+	request, _ := http.NewRequest(http.MethodPost, address, strings.NewReader("question"))
+	request.Header.Set("Authorization", "Bearer key")
+	client := clientOf(t, Limits{})
+	response, err := client.Do(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client.ReadAll(response); err != nil || string(got) != "Bearer key" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
