@@ -442,12 +442,15 @@ func TestARedirectWithinTheHostIsFollowed(t *testing.T) {
 	if got, err := ask(t, clientOf(t, Limits{}), server.URL+"/old", "question"); err != nil || got != "question" {
 		t.Errorf("%q, %v", got, err)
 	}
+	var asked atomic.Int64
 	endless, _ := countingServer(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
 		http.Redirect(w, r, r.URL.Path+"/again", http.StatusTemporaryRedirect)
 	})
 	endless.Start()
-	if _, err := ask(t, clientOf(t, Limits{}), endless.URL, "question"); fault.CodeOf(err) != "provider_redirected" {
-		t.Errorf("without an end: %v", err)
+	_, err := ask(t, clientOf(t, Limits{}), endless.URL+"/old", "question")
+	if fault.CodeOf(err) != "provider_redirected" || asked.Load() != 1+maxRedirects {
+		t.Errorf("without an end: asked %d times, %v", asked.Load(), err)
 	}
 }
 
