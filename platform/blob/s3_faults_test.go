@@ -398,6 +398,38 @@ func TestAPassingTroubleIsNotSeen(t *testing.T) {
 	}
 }
 
+// TestALineOfAnotherProcessIsRemoved: what this process remembers of the object is
+// from before that line.
+func TestALineOfAnotherProcessIsRemoved(t *testing.T) {
+	gate, options := newGateway(t)
+	bucket, other := prepared(t, options), testkit.OpenS3(t, options)
+	removed := make(chan error, 1)
+	var stored atomic.Bool
+	gate.change(func(response *http.Response) error {
+		if response.Request.Method != http.MethodPut || !stored.CompareAndSwap(false, true) {
+			return nil
+		}
+		// The other's line comes while the answer to this one's is on its way.
+		if err := other.AppendLine(t.Context(), "there/day.jsonl", []byte("theirs")); err != nil {
+			t.Error(err)
+		}
+		go func() {
+			removed <- bucket.RemoveLines(t.Context(), "there/day.jsonl", func(line []byte) bool { return string(line) == "theirs" })
+		}()
+		time.Sleep(50 * time.Millisecond) // until the removal waits
+		return nil
+	})
+	if err := bucket.AppendLine(t.Context(), "there/day.jsonl", []byte("ours")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, bucket, "there/day.jsonl"); got != "first\nours\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestALineWhoseAnswerWasLostIsThereOnce(t *testing.T) {
 	gate, options := newGateway(t)
 	bucket := prepared(t, options)

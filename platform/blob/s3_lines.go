@@ -145,6 +145,7 @@ func (s *S3) changeLines(key string, batch []*lineChange, seen *lines) (*lines, 
 	defer cancel()
 	var unsure []byte // written without an answer
 	var torn string   // ETag of what had not its hash
+	remembered := seen != nil
 	for try := range maxLineAttempts {
 		if try > 0 && !pause(ctx, min(maxLinePause, 5*time.Millisecond<<min(try, 6))) {
 			return nil, endOf(ctx)
@@ -152,6 +153,7 @@ func (s *S3) changeLines(key string, batch []*lineChange, seen *lines) (*lines, 
 		var err error
 		if seen == nil {
 			seen, err = s.readLines(ctx, key)
+			remembered = false
 		}
 		switch {
 		case errors.Is(err, errTorn) && seen.etag != torn:
@@ -164,6 +166,10 @@ func (s *S3) changeLines(key string, batch []*lineChange, seen *lines) (*lines, 
 		}
 		after := applyChanges(seen.data, batch)
 		if bytes.Equal(after, seen.data) {
+			if remembered { // no write will tell whether another process has added what is to go
+				seen = nil
+				continue
+			}
 			return seen, nil
 		}
 		etag, err := s.putLines(ctx, key, after, seen.etag)
