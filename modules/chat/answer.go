@@ -68,8 +68,8 @@ func (q ask) maxTokens() int64 {
 	return *q.MaxTokens
 }
 
-// sendMessage answers a message of the caller. The question is stored before a
-// provider is asked, and the outcome before sendMessage returns, also when the
+// sendMessage answers a message of the caller. The question is stored while a
+// provider is asked, before the first piece is delivered, and the outcome before sendMessage returns, also when the
 // client is gone: what had come by then is kept as cancelled. deliver, when not
 // nil, gets the text in pieces; its error means that nobody listens any more. The
 // caller keeps at until the answer is sent.
@@ -98,14 +98,15 @@ func (s *service) sendMessage(ctx context.Context, at *place, q ask, deliver fun
 	begin.Answer.Provider, begin.Answer.Model = targets[0].provider.Name(), targets[0].model
 	run := newAnswering(s, at, begin.Answer)
 	defer run.close()
-	if err := s.repository.BeginExchange(ctx, begin); err != nil {
+	asking, err := run.start(ctx, begin, deliver != nil)
+	if err != nil {
 		return message{}, err
 	}
 	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Message)), begin.Answer.ID })
 
 	run.deliver = deliver
 	request.Hold = at.hold
-	result, err := run.ask(ctx, targets, func(ctx context.Context, to target) (Result, error) {
+	result, err := run.ask(asking, targets, func(ctx context.Context, to target) (Result, error) {
 		request.Model = to.model
 		return to.provider.Answer(ctx, request, func(text string) error { return run.take(ctx, text) })
 	})
@@ -212,6 +213,7 @@ var (
 // request.
 type answering struct {
 	service *service
+	opening *opening
 	answer  message
 	text    spool.Text
 	place   *place
@@ -228,6 +230,7 @@ func newAnswering(s *service, at *place, answer message) *answering {
 }
 
 func (a *answering) close() {
+	a.opening.abandon()
 	a.service.inFlight.Delete(a.answer.ID)
 	_ = a.text.Close() // it is stored by now
 }
@@ -302,6 +305,9 @@ func (a *answering) firstByte(ctx context.Context) {
 // conclude stores what became of the answer, whose text was gathered, and returns
 // it, or the fault that ended it. promptTokens estimates what was asked.
 func (a *answering) conclude(ctx context.Context, promptTokens func() int64, result Result, err error) (message, error) {
+	if lost := a.opening.failed(); lost != nil {
+		return a.answer, lost
+	}
 	a.answer.FinishedAt = a.service.moment()
 	a.count(promptTokens, result, err)
 	var failed *fault.Error
@@ -360,7 +366,7 @@ func (a *answering) store(ctx context.Context, failed *fault.Error) (message, er
 	})
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
 	defer cancel()
-	err := a.service.repository.FinishAnswer(detached, a.answer)
+	err := a.opening.finish(detached, a.answer)
 	switch {
 	case failed == nil:
 		return a.answer, err

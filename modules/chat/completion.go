@@ -16,29 +16,30 @@ import (
 //
 // It is in parts so that a stream that waits for its model holds a small stack.
 func (s *service) complete(ctx context.Context, at *place, q completionAsk, client chunkClient) (answer message, err error) {
-	run, err := s.beginCompletion(ctx, at, q, client)
+	asking, run, err := s.beginCompletion(ctx, at, q, client)
 	if err != nil {
 		return message{}, err
 	}
 	defer run.close()
-	result, err := run.ask(ctx, run.targets, run.try)
+	result, err := run.ask(asking, run.targets, run.try)
 	return run.conclude(ctx, result, err)
 }
 
-// beginCompletion stores the question.
-func (s *service) beginCompletion(ctx context.Context, at *place, q completionAsk, client chunkClient) (*completing, error) {
+// beginCompletion sees to it that the question is stored, and returns with what
+// context its provider is to be asked.
+func (s *service) beginCompletion(ctx context.Context, at *place, q completionAsk, client chunkClient) (context.Context, *completing, error) {
 	caller, err := identity.Require(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	targets, err := s.targetsFor(ctx, q.Model, "")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	before, conversation := q.threads()
 	begin, err := s.prepareCompletion(ctx, caller.UserID, q, before)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	begin.Answer.Provider, begin.Answer.Model = targets[0].provider.Name(), targets[0].model
 	run := &completing{
@@ -51,12 +52,13 @@ func (s *service) beginCompletion(ctx context.Context, at *place, q completionAs
 			run.close()
 		}
 	}()
-	if err := s.repository.BeginExchange(ctx, begin); err != nil {
-		return nil, err
+	asking, err := run.start(ctx, begin, false)
+	if err != nil {
+		return nil, nil, err
 	}
 	begun = true
 	usage.Update(ctx, func(f *usage.Figures) { f.InputBytes, f.ObjectID = int64(len(q.Body)), begin.Answer.ID })
-	return run, nil
+	return asking, run, nil
 }
 
 // conclude stores what became of the answer, ends it for the client and returns

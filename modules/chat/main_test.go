@@ -169,10 +169,14 @@ func (f *fixture) stored(t testing.TB, userID int64, sessionID string) []message
 	return list
 }
 
-// onlySession returns the one session that the user has.
+// onlySession returns the one session that the user has. It may be stored in a
+// moment only, when its answer is under way.
 func (f *fixture) onlySession(t testing.TB, userID int64) session {
 	t.Helper()
-	list, total, err := f.module.service.repository.ListSessions(context.Background(), userID, web.Page{Number: 1, Size: 10})
+	list, total, err := []session{}, int64(0), error(nil)
+	for until := time.Now().Add(5 * time.Second); total == 0 && err == nil && time.Now().Before(until); time.Sleep(time.Millisecond) {
+		list, total, err = f.module.service.repository.ListSessions(context.Background(), userID, web.Page{Number: 1, Size: 10})
+	}
 	if err != nil || total != 1 {
 		t.Fatalf("%d sessions, %v", total, err)
 	}

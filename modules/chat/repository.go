@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -46,8 +47,14 @@ type repository interface {
 	// session without a title the proposed one, and applies the changes that
 	// came with the message. With New set the session is created by the same
 	// act. Any number of exchanges may begin in one session at once: none is
-	// lost and all positions differ.
+	// lost and all positions differ. An answer that has its outcome already is
+	// stored with it, as FinishAnswer would.
 	BeginExchange(ctx context.Context, begin exchangeStart) error
+
+	// TakesWhole reports whether an exchange had better be stored together with its
+	// outcome when that comes soon: an act costs much however little it does, other
+	// servers do not look at this store, and the last act did not fail.
+	TakesWhole() bool
 
 	// FindThread returns the session of the user's newest answer with this
 	// thread, or "" when there is none. A session that is being deleted may
@@ -106,4 +113,33 @@ type exchangeStart struct {
 	Model    *string // the session's new model; nil = as it is
 	Question message
 	Answer   message
+}
+
+// lastModel returns the model that the session's newest text is of from now on;
+// nil = it is as it was.
+func (b exchangeStart) lastModel() *string {
+	if b.Answer.Content == "" {
+		return nil
+	}
+	return &b.Answer.Model
+}
+
+// applied returns the session with what came along with the exchange, except what
+// it has already.
+func (b exchangeStart) applied() session {
+	s := b.Session
+	s.Title = cmp.Or(s.Title, b.Title)
+	if b.System != nil {
+		s.System = *b.System
+	}
+	if b.Model != nil {
+		s.Model = *b.Model
+	}
+	if model := b.lastModel(); model != nil {
+		s.LastModel = *model
+	}
+	if b.Answer.FinishedAt.After(s.UpdatedAt) {
+		s.UpdatedAt = b.Answer.FinishedAt
+	}
+	return s
 }

@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -13,20 +12,26 @@ import (
 // that both engines understand, for grouped commits.
 
 // insertSession makes a session of two messages.
-const insertSession = `INSERT INTO chat_sessions (id, user_id, title, system, model, last_position, message_count, created_at, updated_at)
-	VALUES (?, ?, ?, ?, ?, 2, 2, ?, ?)`
+const insertSession = `INSERT INTO chat_sessions (id, user_id, title, system, model, last_position, message_count, created_at, updated_at,
+	input_tokens, output_tokens, estimated, last_model) VALUES (?, ?, ?, ?, ?, 2, 2, ?, ?, ?, ?, ?, ?)`
 
 // beginInSession counts two messages and returns the position of the second. It
 // locks the session: nobody else gets these positions.
 const beginInSession = `UPDATE chat_sessions SET last_position = last_position + 2, message_count = message_count + 2,
 	title = CASE WHEN title = '' THEN CAST(? AS TEXT) ELSE title END, updated_at = ?,
-	system = COALESCE(CAST(? AS TEXT), system), model = COALESCE(CAST(? AS TEXT), model)
+	system = COALESCE(CAST(? AS TEXT), system), model = COALESCE(CAST(? AS TEXT), model),
+	input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, estimated = estimated OR ?,
+	last_model = COALESCE(CAST(? AS TEXT), last_model)
 	WHERE id = ? AND user_id = ? RETURNING last_position`
 
 const insertMessage = `INSERT INTO chat_messages (id, session_id, user_id, position, role, content, status, instance,
-	provider, model, extra, created_at, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	provider, model, finish_reason, error_code, error_detail, input_tokens, output_tokens, estimated, extra, thread, created_at, finished_at)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 func (r gormRepository) BeginExchange(ctx context.Context, begin exchangeStart) error {
+	if begin.Answer.Status != statusProcessing {
+		ctx = database.AllowQueue(ctx, finishQueue)
+	}
 	return sessionFault(r.db.WriteGrouped(ctx, func(tx database.Statements) error {
 		last, err := begin.count(tx)
 		if err != nil {
@@ -41,21 +46,18 @@ func (r gormRepository) BeginExchange(ctx context.Context, begin exchangeStart) 
 	}))
 }
 
+func (r gormRepository) TakesWhole() bool { return r.db.Groups() }
+
 // count makes the session or counts two messages more, and returns the position
 // of the second.
 func (b exchangeStart) count(tx database.Statements) (last int64, err error) {
-	s := b.Session
+	s, used := b.applied(), b.Answer.Tokens
 	if !b.New {
-		return tx.Int(beginInSession, b.Title, s.UpdatedAt, textOrNull(b.System), textOrNull(b.Model), s.ID, s.UserID)
+		return tx.Int(beginInSession, b.Title, s.UpdatedAt, textOrNull(b.System), textOrNull(b.Model),
+			used.Input, used.Output, used.Estimated, textOrNull(b.lastModel()), s.ID, s.UserID)
 	}
-	s.Title = cmp.Or(s.Title, b.Title)
-	if b.System != nil {
-		s.System = *b.System
-	}
-	if b.Model != nil {
-		s.Model = *b.Model
-	}
-	_, err = tx.Exec(insertSession, s.ID, s.UserID, s.Title, s.System, s.Model, s.CreatedAt, s.UpdatedAt)
+	_, err = tx.Exec(insertSession, s.ID, s.UserID, s.Title, s.System, s.Model, s.CreatedAt, s.UpdatedAt,
+		used.Input, used.Output, used.Estimated, s.LastModel)
 	return 2, err
 }
 
@@ -65,7 +67,8 @@ func insert(tx database.Statements, m message) error {
 		finished = m.FinishedAt
 	}
 	_, err := tx.Exec(insertMessage, m.ID, m.SessionID, m.UserID, m.Position, m.Role, m.Content, m.Status, m.Instance,
-		m.Provider, m.Model, m.Extra, m.CreatedAt, finished)
+		m.Provider, m.Model, m.FinishReason, m.ErrorCode, m.ErrorDetail, m.Tokens.Input, m.Tokens.Output, m.Tokens.Estimated,
+		m.Extra, m.Thread, m.CreatedAt, finished)
 	return err
 }
 

@@ -13,6 +13,10 @@ import (
 	"llmhist/platform/fault"
 )
 
+// TakesWhole is false: an exchange that waits for its answer costs one update more,
+// and what is stored at once other servers know of.
+func (r mongoRepository) TakesWhole() bool { return false }
+
 // BeginExchange takes two positions, inserts the exchange, which is when it
 // becomes visible, and then changes the session. A crash after the first step
 // leaves a gap in the positions; one after the second an exchange like any other
@@ -89,31 +93,19 @@ func (r mongoRepository) beginSession(ctx context.Context, begin exchangeStart) 
 	return sessionFault(err)
 }
 
-// applied returns the new session with what came along with its first message.
-func (b exchangeStart) applied() session {
-	s := b.Session
-	if s.Title == "" {
-		s.Title = b.Title
-	}
-	if b.System != nil {
-		s.System = *b.System
-	}
-	if b.Model != nil {
-		s.Model = *b.Model
-	}
-	return s
-}
-
 // applyBegun changes the session as begin says. The proposed title goes only to
 // a session that still has none.
 func (r mongoRepository) applyBegun(ctx context.Context, begin exchangeStart, title string) error {
 	own := ownDocument(begin.Session.UserID, begin.Session.ID)
-	fields := bson.M{"updated_at": begin.Session.UpdatedAt}
+	fields := bson.M{"updated_at": begin.applied().UpdatedAt}
 	if begin.System != nil {
 		fields["system"] = *begin.System
 	}
 	if begin.Model != nil {
 		fields["model"] = *begin.Model
+	}
+	if model := begin.lastModel(); model != nil {
+		fields["last_model"] = *model
 	}
 	if title == "" && begin.Title != "" {
 		untitled := ownDocument(begin.Session.UserID, begin.Session.ID)
@@ -247,7 +239,7 @@ type sessionDocument struct {
 }
 
 func newSessionDocument(s session, lastPosition int64) sessionDocument {
-	return sessionDocument{ID: s.ID, UserID: s.UserID, Title: s.Title, System: s.System, Model: s.Model,
+	return sessionDocument{ID: s.ID, UserID: s.UserID, Title: s.Title, System: s.System, Model: s.Model, LastModel: s.LastModel,
 		LastPosition: lastPosition, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt}
 }
 
@@ -296,10 +288,19 @@ type questionDocument struct {
 
 func newExchangeDocument(begin exchangeStart, position int64) exchangeDocument {
 	q, a := begin.Question, begin.Answer
-	return exchangeDocument{
-		ID: a.ID, SessionID: a.SessionID, UserID: a.UserID, Position: position, Messages: 2, Status: a.Status, Instance: a.Instance, Provider: a.Provider, Model: a.Model,
+	document := exchangeDocument{
+		ID: a.ID, SessionID: a.SessionID, UserID: a.UserID, Position: position, Messages: 2, Content: a.Content, Status: a.Status, Instance: a.Instance,
+		Provider: a.Provider, Model: a.Model, FinishReason: a.FinishReason, ErrorCode: a.ErrorCode, ErrorDetail: a.ErrorDetail,
+		InputTokens: a.Tokens.Input, OutputTokens: a.Tokens.Output, Extra: a.Extra, Thread: a.Thread,
 		CreatedAt: a.CreatedAt, Question: questionDocument{q.ID, q.Content, q.CreatedAt, q.FinishedAt, q.Extra},
 	}
+	if a.Tokens.Estimated {
+		document.Estimated = 1
+	}
+	if !a.FinishedAt.IsZero() {
+		document.FinishedAt = &a.FinishedAt
+	}
+	return document
 }
 
 // outcomeFields are the fields of an exchange that finishing its answer sets.

@@ -32,6 +32,7 @@ type service struct {
 	instance      string
 	living        func(ctx context.Context) (map[string]bool, error)
 	inFlight      sync.Map // ids of the answers this process is at work on
+	openings      openings
 }
 
 // moment returns the current time as it is stored.
@@ -94,6 +95,7 @@ func (s *service) findSession(ctx context.Context, id string) (session, error) {
 	if !uid.Valid(id) {
 		return session{}, noSuchSession()
 	}
+	s.openings.settle(caller.UserID)
 	return s.repository.FindSession(ctx, caller.UserID, id)
 }
 
@@ -103,6 +105,7 @@ func (s *service) listSessions(ctx context.Context, page web.Page) ([]session, i
 	if err != nil {
 		return nil, 0, err
 	}
+	s.openings.settle(caller.UserID)
 	return s.repository.ListSessions(ctx, caller.UserID, page)
 }
 
@@ -148,6 +151,7 @@ func (s *service) deleteSession(ctx context.Context, id string) error {
 	if !uid.Valid(id) {
 		return noSuchSession()
 	}
+	s.openings.settle(caller.UserID)
 	return s.repository.DeleteSession(ctx, caller.UserID, id)
 }
 

@@ -42,6 +42,10 @@ func (db *DB) WriteGrouped(ctx context.Context, change func(tx Statements) error
 	return db.outcome(bounded, db.group.write(bounded, change))
 }
 
+// Groups reports whether WriteGrouped commits together what comes at one time, and
+// did so without trouble the last time.
+func (db *DB) Groups() bool { return db.group != nil && !db.group.troubled.Load() }
+
 type gormStatements struct{ tx *gorm.DB }
 
 func (s gormStatements) Exec(query string, args ...any) (int64, error) {
@@ -83,7 +87,8 @@ type group struct {
 	ended   chan struct{}
 	closed  bool
 
-	conn *sqlite.Conn // of the goroutine; nil = not open
+	conn     *sqlite.Conn // of the goroutine; nil = not open
+	troubled atomic.Bool  // SQLite failed the last time
 }
 
 // act is one change on its way.
@@ -193,14 +198,22 @@ func (g *group) take() []*act {
 	return list
 }
 
-// run does the acts and tells their callers. When all of them are undone for the
-// fault of one, each is done on its own.
+// run does the acts and tells their callers. When one of several fails they are
+// done again, each so that it can be undone for itself, and when that does not go
+// either, each on its own.
 func (g *group) run(list []*act) {
 	list, err := g.begin(list)
 	undone := false
 	if err == nil && len(list) > 0 {
-		undone, err = g.commit(list)
+		undone, err = g.commit(list, (*act).perform)
 	}
+	if undone && len(list) > 1 {
+		if list, err = g.begin(list); err == nil && len(list) > 0 {
+			undone, err = g.commit(list, (*act).attempt)
+		}
+	}
+	var trouble liteError
+	g.troubled.Store(errors.As(err, &trouble))
 	for _, a := range list {
 		if undone && len(list) > 1 {
 			g.run([]*act{a})
@@ -245,16 +258,16 @@ func (g *group) begin(list []*act) ([]*act, error) {
 }
 
 // commit does the acts in the transaction that was begun. undone says that nothing
-// of any act is kept because of one that failed gravely.
-func (g *group) commit(list []*act) (undone bool, err error) {
+// of any act is kept because of one that failed.
+func (g *group) commit(list []*act, do func(*act, liteStatements) error) (undone bool, err error) {
 	tx := liteStatements{g.conn}
 	for _, a := range list {
 		if a.err = a.ctx.Err(); a.err != nil {
 			continue
 		}
-		if grave := a.attempt(tx); grave != nil {
+		if err := do(a, tx); err != nil {
 			g.undo(tx)
-			return true, grave
+			return true, err
 		}
 	}
 	if _, err := tx.Exec("COMMIT"); err != nil {
@@ -270,25 +283,27 @@ func (a *act) attempt(tx liteStatements) (grave error) {
 	if _, err := tx.Exec("SAVEPOINT act"); err != nil {
 		return err
 	}
-	a.err = a.perform(tx)
-	if a.err != nil && tx.conn.AutocommitEnabled() { // SQLite undid everything
-		return a.err
+	err := a.perform(tx)
+	if err != nil && tx.conn.AutocommitEnabled() { // SQLite undid everything
+		return err
 	}
-	if a.err != nil {
-		if _, err := tx.Exec("ROLLBACK TO act"); err != nil {
-			return errors.Join(a.err, err)
+	if err != nil {
+		if _, undo := tx.Exec("ROLLBACK TO act"); undo != nil {
+			return errors.Join(err, undo)
 		}
 	}
-	_, err := tx.Exec("RELEASE act")
+	_, err = tx.Exec("RELEASE act")
 	return err
 }
 
-func (a *act) perform(tx Statements) (err error) {
+// perform does an act and keeps its error.
+func (a *act) perform(tx liteStatements) (err error) {
 	a.panicked = nil
 	defer func() {
 		if r := recover(); r != nil {
 			a.panicked, err = r, errPanicked
 		}
+		a.err = err
 	}()
 	return a.change(tx)
 }

@@ -149,6 +149,31 @@ func TestEachActOfAGroupSucceedsOrFailsForItself(t *testing.T) {
 	})
 }
 
+func TestGroupsAreNotPromisedAfterTrouble(t *testing.T) {
+	withNotes(t, func(t *testing.T, db *database.DB) {
+		groups := db.Dialect() == database.SQLite
+		if db.Groups() != groups {
+			t.Fatalf("Groups: %v", db.Groups())
+		}
+		refused := errors.New("refused")
+		for _, each := range []struct {
+			act    func(tx database.Statements) error
+			groups bool
+		}{
+			{note("a"), groups},
+			{note("a"), groups}, // a duplicate is its act's own fault
+			{func(database.Statements) error { return refused }, groups},
+			{func(tx database.Statements) error { _, err := tx.Exec("INSERT INTO nothing VALUES (1)"); return err }, false},
+			{note("b"), groups},
+		} {
+			_ = db.WriteGrouped(t.Context(), each.act)
+			if db.Groups() != each.groups {
+				t.Errorf("Groups: %v", db.Groups())
+			}
+		}
+	})
+}
+
 func TestMoreActsThanOneGroupTakesAreAllDone(t *testing.T) {
 	withNotes(t, func(t *testing.T, db *database.DB) {
 		acts := make([]func(tx database.Statements) error, 600)

@@ -1,0 +1,146 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// openingPause is how long an exchange may be under way before it is stored
+// without its answer.
+const openingPause = 20 * time.Millisecond
+
+// opening is an exchange until it is stored. On a store that takes it whole the
+// question of an answer that comes at once is written together with that, in one
+// commit; any other is stored while its provider is at work, which is stopped when
+// that fails. It ends with finish or abandon.
+type opening struct {
+	repository repository
+	begin      exchangeStart
+	among      *openings // nil = it was stored at once
+	ctx        context.Context
+	stop       context.CancelCauseFunc // tells the provider
+	timer      *time.Timer             // who stops it stores the exchange
+	stored     chan struct{}
+	err        error // of storing it; after stored is closed
+}
+
+// start stores the exchange, or sees to it, and returns the context with which its
+// provider is to be asked. now says that it has to be stored when start returns.
+func (a *answering) start(ctx context.Context, begin exchangeStart, now bool) (context.Context, error) {
+	o := &opening{repository: a.service.repository, begin: begin}
+	a.opening = o
+	if now || !o.repository.TakesWhole() {
+		return ctx, o.repository.BeginExchange(ctx, begin)
+	}
+	o.ctx, o.stop = context.WithCancelCause(ctx)
+	o.among, o.stored = &a.service.openings, make(chan struct{})
+	o.timer = time.AfterFunc(openingPause, o.store)
+	o.among.add(o)
+	return o.ctx, nil
+}
+
+// store stores the exchange as it is, also when its request is over.
+func (o *opening) store() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(o.ctx), storeDeadline)
+	defer cancel()
+	if err := o.storeWith(ctx); err != nil {
+		o.stop(err)
+	}
+}
+
+func (o *opening) storeWith(ctx context.Context) (err error) {
+	defer func() {
+		if broken := recover(); broken != nil { // a bug is no end of the server, on this goroutine neither
+			err = fmt.Errorf("storing an exchange panicked: %v", broken)
+		}
+		o.err = err
+		close(o.stored)
+		o.among.remove(o)
+	}()
+	return o.repository.BeginExchange(ctx, o.begin)
+}
+
+// failed returns why the exchange could not be stored, if that is known.
+func (o *opening) failed() error {
+	if o.among == nil {
+		return nil
+	}
+	select {
+	case <-o.stored:
+		return o.err
+	default:
+		return nil
+	}
+}
+
+// finish stores the outcome, with the exchange if that is not stored yet.
+func (o *opening) finish(ctx context.Context, answer message) error {
+	if o.among == nil {
+		return o.repository.FinishAnswer(ctx, answer)
+	}
+	if o.timer.Stop() {
+		o.begin.Answer = answer
+		return o.storeWith(ctx)
+	}
+	<-o.stored
+	if o.err != nil {
+		return o.err
+	}
+	return o.repository.FinishAnswer(ctx, answer)
+}
+
+// abandon ends it. What nobody finished is stored as it is: its outcome is not known.
+func (o *opening) abandon() {
+	if o == nil || o.among == nil {
+		return
+	}
+	o.settle()
+	o.stop(nil)
+}
+
+// settle returns when the exchange is stored, or could not be.
+func (o *opening) settle() {
+	if o.timer.Stop() {
+		o.store()
+	}
+	<-o.stored
+}
+
+// openings are the exchanges of this process that are not stored yet.
+type openings struct {
+	mu   sync.Mutex
+	list map[*opening]struct{}
+}
+
+func (s *openings) add(o *opening) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.list == nil {
+		s.list = map[*opening]struct{}{}
+	}
+	s.list[o] = struct{}{}
+}
+
+func (s *openings) remove(o *opening) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.list, o)
+}
+
+// settle has the exchanges of a user stored that are under way, so that they are
+// found by what comes next.
+func (s *openings) settle(userID int64) {
+	s.mu.Lock()
+	var own []*opening
+	for o := range s.list {
+		if o.begin.Session.UserID == userID {
+			own = append(own, o)
+		}
+	}
+	s.mu.Unlock()
+	for _, o := range own {
+		o.settle()
+	}
+}
