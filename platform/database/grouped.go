@@ -136,28 +136,18 @@ func (g *group) add(a *act) error {
 	return nil
 }
 
-// groupPause is how long a group waits for further acts when one a moment ago had
-// several: as many are likely to come, and a commit costs more than what they do.
-const groupPause = 300 * time.Microsecond
-
 // work does what waits, until close. Between two groups other writers have their
 // turn. It holds the writers' own connection meanwhile, unused: the job queue
 // writes through that and knows nothing of turns.
 func (g *group) work() {
 	defer close(g.ended)
-	size, ended := 0, time.Time{} // of the last group
 	for range g.wake {
-		for n := g.waits(); n > 0; n = g.waits() {
-			if size > 1 && n < maxGroup && time.Since(ended) < 10*groupPause {
-				time.Sleep(groupPause)
-			}
+		for g.waits() > 0 {
 			g.turn <- struct{}{}
 			ctx, cancel := context.WithTimeout(context.Background(), sqlitePatience)
 			writers, err := g.writers.Conn(ctx)
 			cancel()
-			list := g.take()
-			g.run(list)
-			size, ended = len(list), time.Now()
+			g.run(g.take())
 			if err == nil { // else the job queue has to wait for a moment between two groups
 				_ = writers.Close()
 			}
