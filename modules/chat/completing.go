@@ -97,16 +97,28 @@ func (c *completing) takePart(ctx context.Context, choice gjson.Result, name str
 	if c.said.size > before {
 		c.firstByte(ctx)
 	}
+	if of.index == 0 {
+		return c.takeFirst(ctx, text)
+	}
+	return c.bound(ctx)
+}
+
+// takeFirst takes a piece of the text of the first choice.
+func (c *completing) takeFirst(ctx context.Context, text string) error {
+	if err := c.bound(ctx); err != nil {
+		return err
+	}
+	return c.take(ctx, text)
+}
+
+// bound sees to it that what was said is no longer than is kept, and that there is
+// memory for it.
+func (c *completing) bound(ctx context.Context) error {
 	if c.text.Len()+c.said.size > c.service.maxAnswer {
 		return errAnswerFull
 	}
 	if c.said.held > longDocument {
-		if err := c.holdOn(ctx); err != nil {
-			return err
-		}
-	}
-	if of.index == 0 {
-		return c.take(ctx, text)
+		return c.holdOn(ctx)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ const maxChunk = 4 << 20
 type completionReader struct {
 	*completing
 	answerReader
+	alike alike
 }
 
 // read reads the answer as what its content type says it is, whether or not a
@@ -106,6 +107,12 @@ func (r *completionReader) sendWhole(ctx context.Context) error {
 
 // takeChunk reads of a chunk what is kept and relays it as it is.
 func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
+	if text, known := r.alike.text(data); known {
+		if err := r.takeFirst(ctx, string(text)); err != nil {
+			return r.cut(err)
+		}
+		return r.relay(data)
+	}
 	if !rawjson.Valid(data) {
 		return badAnswer(r.provider, "sent an event that is not JSON")
 	}
@@ -140,6 +147,9 @@ func (r *completionReader) takeChunk(ctx context.Context, data []byte) error {
 	}
 	if !r.request.Stream {
 		return nil
+	}
+	if !counted.IsObject() && !problem.Exists() {
+		r.alike.learn(data, choices)
 	}
 	if empty && counted.IsObject() {
 		if !r.request.IncludeUsage {
