@@ -66,7 +66,7 @@ func (r report) writeConditions(b *strings.Builder) {
 		{"File system", fmt.Sprintf("%s; 4 KiB written and synced: p50 %s, p99 %s", r.disk.Filesystem, rig.Milliseconds(r.disk.Fsync.P50), rig.Milliseconds(r.disk.Fsync.P99))},
 		{"Load average before", r.machine.Load},
 		{"Used by other programs during the measurements", fmt.Sprintf("%.1f %% of the CPU time; %.1f %% taken by the hypervisor", 100*r.noise.Others, 100*r.noise.Stolen)},
-		{"Server", "SQLite and objects in a data directory, request limits off, logging at `warn`"},
+		{"Server", "SQLite and objects in a data directory, the limit of chat on and not reached, others off, logging at `warn`"},
 		{"Each figure", fmt.Sprintf("median of %d runs of %s (logins, local/canvas and text search %s) after %s of warm-up; lowest and highest run in brackets",
 			r.options.runs, r.options.duration, slowFactor*r.options.duration, r.options.warmup)},
 	} {

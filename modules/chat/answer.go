@@ -69,10 +69,10 @@ func (q ask) maxTokens() int64 {
 }
 
 // sendMessage answers a message of the caller. The question is stored while a
-// provider is asked, before the first piece is delivered, and the outcome before sendMessage returns, also when the
-// client is gone: what had come by then is kept as cancelled. deliver, when not
-// nil, gets the text in pieces; its error means that nobody listens any more. The
-// caller keeps at until the answer is sent.
+// provider is asked, or before that when deliver is to get the text in pieces, and
+// the outcome before sendMessage returns, also when the client is gone: what had
+// come by then is kept as cancelled. deliver's error means that nobody listens any
+// more. The caller keeps at until the answer is sent.
 // A fault that comes after the question was stored names session_id and
 // message_id.
 func (s *service) sendMessage(ctx context.Context, at *place, q ask, deliver func(answer message, text string) error) (message, error) {

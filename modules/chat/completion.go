@@ -9,8 +9,8 @@ import (
 )
 
 // complete answers a request of OpenAI's chat completions. It keeps the same
-// order as sendMessage: the question is stored before a provider is asked, and
-// the outcome before the answer ends. A stream's chunks go to client as they come;
+// order as sendMessage: the question is stored while a provider is asked, and the
+// outcome before the answer ends. A stream's chunks go to client as they come;
 // otherwise it gets the whole answer. The session is the one in which the conversation was kept so far,
 // else a new one.
 //

@@ -3,8 +3,9 @@
 // the tables chat_sessions and chat_messages, or the document collections
 // chat_sessions and chat_exchanges.
 //
-// A question is stored together with its answer, still processing, before a
-// provider is asked; the outcome is stored before the client hears of it. When
+// A question is stored while its provider is at work, with its answer still
+// processing, or together with an answer that comes at once (opening.go); the
+// outcome is stored before the client has all of it. When
 // the client goes away the provider is told to stop at once, and what had come
 // is kept as cancelled. Neither messages nor titles are ever logged.
 package chat

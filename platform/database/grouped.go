@@ -30,7 +30,7 @@ func In(tx *gorm.DB) Statements { return gormStatements{tx} }
 // they want to say in SQL. On SQLite those that come at the same time are
 // committed together, so that one wait for the disk serves all of them, and
 // their statements are compiled once. Each succeeds or fails for itself. change
-// can be called twice, the first time in vain, and on another goroutine than the
+// can be called again after a call in vain, and on another goroutine than the
 // caller's; it must only run statements. It runs to its end also when ctx ends
 // meanwhile.
 func (db *DB) WriteGrouped(ctx context.Context, change func(tx Statements) error) error {
