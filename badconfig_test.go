@@ -43,6 +43,7 @@ func refuseAll(t *testing.T, cases map[string]refusal) {
 	binary := buildBinary(t)
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most wait for somebody who does not answer
 			var out bytes.Buffer
 			command := exec.Command(binary, "serve")
 			command.Env = append(os.Environ(), append([]string{"DATA_DIR=" + t.TempDir(), "PORT=0"}, test.env...)...)

@@ -342,6 +342,7 @@ func (at installation) inflict(t *testing.T, do func(h harm)) {
 }
 
 func TestEveryDamageIsFoundAndRepairedWhereItCanBe(t *testing.T) {
+	t.Parallel() // it waits for erasures to end
 	whole := serveAWhile(t)
 	if found := whole.checked(t, check.Options{}); !found.Clean {
 		t.Fatalf("a whole installation: %v", found.Findings)
@@ -352,6 +353,7 @@ func TestEveryDamageIsFoundAndRepairedWhereItCanBe(t *testing.T) {
 }
 
 func TestTheMainDamagesAreRepairedOnTheLargerEngines(t *testing.T) {
+	t.Parallel() // it waits for erasures to end
 	whole := serveAWhile(t, largerEngines(t))
 	if found := whole.checked(t, check.Options{}); !found.Clean {
 		t.Fatalf("a whole installation: %v", found.Findings)
@@ -506,6 +508,7 @@ func (at installation) files(t *testing.T) map[string]string {
 }
 
 func TestACheckWithoutRepairChangesNothing(t *testing.T) {
+	t.Parallel() // it waits for erasures to end
 	at := serveAWhile(t)
 	at.inflict(t, func(h harm) {
 		for _, one := range damages[:len(damages)-2] {

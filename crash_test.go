@@ -20,6 +20,7 @@ import (
 // over all modules, again and again, and holds what the next start shows against
 // everything it acknowledged.
 func TestNothingAcknowledgedIsLostToAKill(t *testing.T) {
+	t.Parallel() // beside those that wait
 	cycles := 4
 	if requireAll() {
 		cycles = 100

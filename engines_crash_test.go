@@ -66,6 +66,7 @@ func TestNothingAcknowledgedIsLostWhenAnEngineIsKilled(t *testing.T) {
 }
 
 func TestNothingAcknowledgedIsLostToAKillOnTheLargerEngines(t *testing.T) {
+	t.Parallel() // beside those that wait
 	larger := ownEngines(t)
 	r := openCrash(t, larger, 0)
 	for range 20 {

@@ -46,12 +46,11 @@ func boot(t *testing.T, adjust ...func(*config.Config)) *server {
 
 func bootIn(t *testing.T, dir string, adjust ...func(*config.Config)) *server {
 	t.Helper()
-	t.Setenv("PORT", "0")
-	t.Setenv("DATA_DIR", dir)
 	cfg, err := config.Load("", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.Port, cfg.Data.Dir = 0, dir
 	cfg.Rate = config.Rate{} // off, but for the tests of limits
 	cfg.JWT.PrivateKeyPath = sharedKey(t)
 	cfg.Admin = config.Admin{Email: adminEmail, Password: adminPassword}

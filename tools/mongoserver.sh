@@ -45,7 +45,7 @@ free_port() {
 start() {
   port=$(free_port)
   mkdir -p "$dir/documents"
-  "$server" -listen "127.0.0.1:$port" -dir "$dir/documents" >"$dir/log" 2>&1 &
+  GOGC=400 "$server" -listen "127.0.0.1:$port" -dir "$dir/documents" >"$dir/log" 2>&1 &
   process=$!
   for _ in $(seq 100); do
     kill -0 "$process" 2>/dev/null || return 1

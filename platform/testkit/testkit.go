@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -59,8 +60,43 @@ func EachDatabaseBefore(t *testing.T, number string, test func(t *testing.T, db 
 // SQLite returns a migrated, empty SQLite database.
 func SQLite(t testing.TB) *database.DB {
 	t.Helper()
-	return migrated(t, openSQLite(t), migrations.Files)
+	empty, err := emptySQLite()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), sqliteFile)
+	if err := os.WriteFile(file, empty, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := database.OpenSQLite(t.Context(), file, Logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
+
+const sqliteFile = "test.db"
+
+// emptySQLite is the file of a migrated database. It is made once: the migrations
+// take longer than many tests.
+var emptySQLite = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "llmhist-empty-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	file := filepath.Join(dir, sqliteFile)
+	db, err := database.OpenSQLite(context.Background(), file, Logger())
+	if err != nil {
+		return nil, err
+	}
+	_, err = db.Migrate(context.Background(), migrations.Files)
+	if err := errors.Join(err, db.Close()); err != nil { // which leaves all in the one file
+		return nil, err
+	}
+	return os.ReadFile(file)
+})
 
 // Postgres returns a migrated, empty database on the PostgreSQL server of
 // TEST_DATABASE_URL.
@@ -71,7 +107,7 @@ func Postgres(t testing.TB) *database.DB {
 
 func openSQLite(t testing.TB) *database.DB {
 	t.Helper()
-	db, err := database.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "test.db"), Logger())
+	db, err := database.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), sqliteFile), Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
