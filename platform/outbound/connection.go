@@ -94,21 +94,43 @@ func (c *connection) ask(request *http.Request, firstByte time.Duration) (*http.
 		go send() // ends with the connection at the latest
 	}
 	response, err := c.receive(request)
-	whole := false
-	select {
-	case unsent := <-sent:
-		whole = unsent == nil
-		if err != nil && unsent != nil {
+	unsent := whetherSent(sent, err == nil)
+	if err != nil {
+		if unsent != nil && !errors.Is(unsent, errSending) {
 			err = unsent
 		}
-	default: // still on its way
-	}
-	if err != nil {
 		return nil, err
 	}
+	whole := unsent == nil
 	response.Close = response.Close || !whole || response.StatusCode == http.StatusSwitchingProtocols
 	c.left = math.MaxInt64 // the body's reader bounds it
 	return response, c.goOn(whole)
+}
+
+// sentSoon is how long a request whose answer is there may take to be known as sent.
+const sentSoon = 20 * time.Millisecond
+
+var errSending = errors.New("the request is still on its way")
+
+// whetherSent returns what became of sending a request. Most answers come when all of
+// it was sent, which the goroutine that sent it may only say in a moment.
+func whetherSent(sent <-chan error, answered bool) error {
+	select {
+	case err := <-sent:
+		return err
+	default:
+	}
+	if !answered {
+		return errSending
+	}
+	soon := time.NewTimer(sentSoon)
+	defer soon.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case <-soon.C:
+		return errSending
+	}
 }
 
 // awaitHead gives the headers their deadline. Where the request could not be sent,
