@@ -126,6 +126,7 @@ func (s *service) prepare(ctx context.Context, userID int64, q ask) (exchangeSta
 		if !uid.Valid(q.SessionID) {
 			return begin, noSuchSession()
 		}
+		s.openings.settleSession(ctx, q.SessionID)
 		found, err := s.repository.FindSession(ctx, userID, q.SessionID)
 		if err != nil {
 			return begin, err
@@ -305,9 +306,6 @@ func (a *answering) firstByte(ctx context.Context) {
 // conclude stores what became of the answer, whose text was gathered, and returns
 // it, or the fault that ended it. promptTokens estimates what was asked.
 func (a *answering) conclude(ctx context.Context, promptTokens func() int64, result Result, err error) (message, error) {
-	if lost := a.opening.failed(); lost != nil {
-		return a.answer, lost
-	}
 	a.answer.FinishedAt = a.service.moment()
 	a.count(promptTokens, result, err)
 	var failed *fault.Error
@@ -367,6 +365,10 @@ func (a *answering) store(ctx context.Context, failed *fault.Error) (message, er
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
 	defer cancel()
 	err := a.opening.finish(detached, a.answer)
+	if lost := a.opening.lost(); lost != nil { // also when the provider failed: of that there is no record
+		usage.Update(ctx, func(f *usage.Figures) { f.ObjectID = "" })
+		return a.answer, lost
+	}
 	switch {
 	case failed == nil:
 		return a.answer, err

@@ -40,6 +40,9 @@ func plain(text []byte) bool {
 	return true
 }
 
+// maxAlikeChunk bounds what is remembered of a chunk.
+const maxAlikeChunk = 4 << 10
+
 // learn looks at a chunk that was read, whose choices are these and which has
 // neither tokens nor an error in it. It is remembered when it says nothing but a
 // piece of the first choice's text.
@@ -49,20 +52,20 @@ func (a *alike) learn(chunk []byte, choices gjson.Result) {
 	}
 	a.tried++
 	said, only := onlyText(choices)
-	if !only || !plain([]byte(said)) || bytes.IndexByte(chunk, '\n') >= 0 {
+	if !only || len(chunk) > maxAlikeChunk || bytes.IndexByte(chunk, '\n') >= 0 {
 		return
 	}
-	quoted := []byte(`"` + said + `"`)
-	if said == "" || bytes.Count(chunk, quoted) != 1 { // which of them is it?
+	quoted := []byte(`"` + said.Str + `"`)
+	if said.Str == "" || said.Raw != string(quoted) || bytes.Count(chunk, quoted) != 1 { // which of them is it?
 		return
 	}
 	at := bytes.Index(chunk, quoted) + 1
-	a.before, a.after = bytes.Clone(chunk[:at]), bytes.Clone(chunk[at+len(said):])
+	a.before, a.after = bytes.Clone(chunk[:at]), bytes.Clone(chunk[at+len(said.Str):])
 }
 
 // onlyText returns the text of the one choice, the first, when that says nothing
 // else.
-func onlyText(choices gjson.Result) (said string, only bool) {
+func onlyText(choices gjson.Result) (said gjson.Result, only bool) {
 	count := 0
 	var choice gjson.Result
 	choices.ForEach(func(_, value gjson.Result) bool {
@@ -70,19 +73,20 @@ func onlyText(choices gjson.Result) (said string, only bool) {
 		count++
 		return true
 	})
-	if count != 1 || !choice.IsObject() {
-		return "", false
+	if !choices.IsArray() || count != 1 || !choice.IsObject() {
+		return said, false
 	}
-	texts, only := 0, true
+	deltas, texts, only := 0, 0, true
 	choice.ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "index":
 			only = only && value.Type == gjson.Number && value.Int() == 0
 		case "delta":
+			deltas++
 			value.ForEach(func(key, value gjson.Result) bool {
 				switch {
-				case key.Str == "content" && value.Type == gjson.String:
-					said = value.Str
+				case key.Str == "content":
+					said = value
 					texts++
 				case key.Str == "role", value.Type == gjson.Null:
 				default:
@@ -95,5 +99,5 @@ func onlyText(choices gjson.Result) (said string, only bool) {
 		}
 		return only
 	})
-	return said, only && texts == 1
+	return said, only && deltas == 1 && texts == 1 && said.Type == gjson.String
 }

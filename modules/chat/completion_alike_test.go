@@ -22,27 +22,32 @@ func TestOnlyChunksThatDifferInTheirTextAreAlike(t *testing.T) {
 		first, next, text string
 		known             bool
 	}{
-		"another text":               {first, fmt.Sprintf(likeChunk, "lo"), "lo", true},
-		"a longer one, in UTF-8":     {first, fmt.Sprintf(likeChunk, "漢字 🦊"), "漢字 🦊", true},
-		"no text":                    {first, fmt.Sprintf(likeChunk, ""), "", true},
-		"a role that is repeated":    {strings.Replace(first, `"content"`, `"role":"assistant","content"`, 1), strings.Replace(first, `"content"`, `"role":"assistant","content"`, 1), "Hel", true},
-		"an escape":                  {first, fmt.Sprintf(likeChunk, `a\nb`), "", false},
-		"the end of the string":      {first, fmt.Sprintf(likeChunk, `a","x":"b`), "", false},
-		"a control character":        {first, fmt.Sprintf(likeChunk, "a\tb"), "", false},
-		"another choice":             {first, strings.Replace(first, `"index":0`, `"index":1`, 1), "", false},
-		"a reason":                   {first, strings.Replace(first, `:null}]`, `:"stop"}]`, 1), "", false},
-		"tokens":                     {first, strings.Replace(first, `"usage":null`, `"usage":{}`, 1), "", false},
-		"less than what is around":   {first, `{"id":"c","choices":[{"index":0,"delta":{"content":"}`, "", false},
-		"learned from a reason":      {strings.Replace(first, `:null}]`, `:"stop"}]`, 1), strings.Replace(first, `:null}]`, `:"stop"}]`, 1), "", false},
-		"learned from thoughts":      {strings.Replace(first, `"content"`, `"reasoning":"x","content"`, 1), strings.Replace(first, `"content"`, `"reasoning":"x","content"`, 1), "", false},
-		"learned from a refusal":     {strings.Replace(first, `"content"`, `"refusal":"x","content"`, 1), strings.Replace(first, `"content"`, `"refusal":"x","content"`, 1), "", false},
-		"learned from two texts":     {strings.Replace(first, `"content"`, `"content":"x","content"`, 1), strings.Replace(first, `"content"`, `"content":"x","content"`, 1), "", false},
-		"learned from no text":       {fmt.Sprintf(likeChunk, ""), fmt.Sprintf(likeChunk, "lo"), "", false},
-		"learned from a word twice":  {fmt.Sprintf(likeChunk, "index"), fmt.Sprintf(likeChunk, "delta"), "", false},
-		"learned from an escape":     {fmt.Sprintf(likeChunk, `\n`), fmt.Sprintf(likeChunk, "lo"), "", false},
-		"learned from another one":   {strings.Replace(first, `"index":0`, `"index":1`, 1), strings.Replace(first, `"index":0`, `"index":1`, 1), "", false},
-		"learned from two choices":   {strings.Replace(first, `"choices":[`, `"choices":[{},`, 1), strings.Replace(first, `"choices":[`, `"choices":[{},`, 1), "", false},
-		"learned from several lines": {strings.Replace(first, `,`, ",\n", 1), strings.Replace(first, `,`, ",\n", 1), "", false},
+		"another text":                  {first, fmt.Sprintf(likeChunk, "lo"), "lo", true},
+		"a longer one, in UTF-8":        {first, fmt.Sprintf(likeChunk, "漢字 🦊"), "漢字 🦊", true},
+		"no text":                       {first, fmt.Sprintf(likeChunk, ""), "", true},
+		"a role that is repeated":       {strings.Replace(first, `"content"`, `"role":"assistant","content"`, 1), strings.Replace(first, `"content"`, `"role":"assistant","content"`, 1), "Hel", true},
+		"an escape":                     {first, fmt.Sprintf(likeChunk, `a\nb`), "", false},
+		"the end of the string":         {first, fmt.Sprintf(likeChunk, `a","x":"b`), "", false},
+		"a control character":           {first, fmt.Sprintf(likeChunk, "a\tb"), "", false},
+		"another choice":                {first, strings.Replace(first, `"index":0`, `"index":1`, 1), "", false},
+		"a reason":                      {first, strings.Replace(first, `:null}]`, `:"stop"}]`, 1), "", false},
+		"tokens":                        {first, strings.Replace(first, `"usage":null`, `"usage":{}`, 1), "", false},
+		"less than what is around":      {first, `{"id":"c","choices":[{"index":0,"delta":{"content":"}`, "", false},
+		"learned from a reason":         {strings.Replace(first, `:null}]`, `:"stop"}]`, 1), strings.Replace(first, `:null}]`, `:"stop"}]`, 1), "", false},
+		"learned from thoughts":         {strings.Replace(first, `"content"`, `"reasoning":"x","content"`, 1), strings.Replace(first, `"content"`, `"reasoning":"x","content"`, 1), "", false},
+		"learned from a refusal":        {strings.Replace(first, `"content"`, `"refusal":"x","content"`, 1), strings.Replace(first, `"content"`, `"refusal":"x","content"`, 1), "", false},
+		"learned from two texts":        {strings.Replace(first, `"content"`, `"content":"x","content"`, 1), strings.Replace(first, `"content"`, `"content":"x","content"`, 1), "", false},
+		"learned from no text":          {fmt.Sprintf(likeChunk, ""), fmt.Sprintf(likeChunk, "lo"), "", false},
+		"learned from a word twice":     {fmt.Sprintf(likeChunk, "index"), fmt.Sprintf(likeChunk, "delta"), "", false},
+		"learned from an escape":        {fmt.Sprintf(likeChunk, `\n`), fmt.Sprintf(likeChunk, "lo"), "", false},
+		"learned from another one":      {strings.Replace(first, `"index":0`, `"index":1`, 1), strings.Replace(first, `"index":0`, `"index":1`, 1), "", false},
+		"learned from two choices":      {strings.Replace(first, `"choices":[`, `"choices":[{},`, 1), strings.Replace(first, `"choices":[`, `"choices":[{},`, 1), "", false},
+		"learned from a text and null":  {strings.Replace(first, `"content":"Hel"`, `"content":"Hel","content":null`, 1), strings.Replace(first, `"content":"Hel"`, `"content":"Hel","content":null`, 1), "", false},
+		"learned from two deltas":       {strings.Replace(first, `"finish_reason"`, `"delta":{},"finish_reason"`, 1), strings.Replace(first, `"finish_reason"`, `"delta":{},"finish_reason"`, 1), "", false},
+		"learned from no list":          {strings.NewReplacer(`:[`, `:{"x":`, `],`, `},`).Replace(first), strings.NewReplacer(`:[`, `:{"x":`, `],`, `},`).Replace(first), "", false},
+		"learned from a word elsewhere": {strings.Replace(fmt.Sprintf(likeChunk, `\u0061a`), `"c"`, `"aa"`, 1), strings.Replace(fmt.Sprintf(likeChunk, `\u0061a`), `"c"`, `"zz"`, 1), "", false},
+		"learned from a long one":       {fmt.Sprintf(likeChunk, strings.Repeat("x", maxAlikeChunk)), first, "", false},
+		"learned from several lines":    {strings.Replace(first, `,`, ",\n", 1), strings.Replace(first, `,`, ",\n", 1), "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var a alike
@@ -73,6 +78,8 @@ func FuzzAlike(f *testing.F) {
 	f.Add(fmt.Sprintf(likeChunk, "Hel"), fmt.Sprintf(likeChunk, "lo"))
 	f.Add(fmt.Sprintf(likeChunk, "Hel"), fmt.Sprintf(likeChunk, `a","x":"b`))
 	f.Add(`{"choices":[{"delta":{"content":"a"}}]}`, `{"choices":[{"delta":{"content":"\"}}]}`)
+	f.Add(`{"choices":{"x":{"delta":{"content":"a"}}}}`, `{"choices":{"x":{"delta":{"content":"b"}}}}`)
+	f.Add(`{"choices":[{"delta":{"content":"a","content":null}}]}`, `{"choices":[{"delta":{"content":"b","content":null}}]}`)
 	f.Add(`{"x":{"content":"b"},"choices":[{"delta":{"role":"b","content":"a"}}]}`, `{"x":{"content":"b"},"choices":[{"delta":{"role":"b","content":"漢"}}]}`)
 	f.Fuzz(func(t *testing.T, first, next string) {
 		if !rawjson.Valid([]byte(first)) {
@@ -87,8 +94,18 @@ func FuzzAlike(f *testing.F) {
 		if !rawjson.Valid([]byte(next)) {
 			t.Fatalf("%q is like %q, and no JSON", next, first)
 		}
-		if said, only := onlyText(gjson.Get(next, "choices")); !only || said != string(text) {
-			t.Fatalf("%q in %q, and not %q", said, next, text)
+		var read strings.Builder
+		eachObject(gjson.Get(next, "choices"), func(choice gjson.Result) bool {
+			var said spoken
+			piece, err := said.add(said.choice(0), choice.Get("delta"))
+			if err != nil || said.size != 0 || choice.Get("index").Int() != 0 || choice.Get("finish_reason").Str != "" {
+				t.Fatalf("%q says more than a text", next)
+			}
+			read.WriteString(piece)
+			return true
+		})
+		if read.String() != string(text) {
+			t.Fatalf("%q in %q, and not %q", &read, next, text)
 		}
 	})
 }

@@ -200,7 +200,7 @@ func (m *Module) Reconcile(ctx context.Context) (int, error) {
 // EraseUser removes every session and message of a user. After a failure it can
 // be called again and goes on where it stopped.
 func (m *Module) EraseUser(ctx context.Context, userID int64) error {
-	m.service.openings.settle(userID)
+	m.service.openings.settleUser(ctx, userID)
 	return m.service.repository.EraseUser(ctx, userID)
 }
 

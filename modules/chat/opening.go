@@ -17,8 +17,10 @@ const openingPause = 20 * time.Millisecond
 // that fails. It ends with finish or abandon.
 type opening struct {
 	repository repository
-	begin      exchangeStart
-	among      *openings // nil = it was stored at once
+	userID     int64
+	sessionID  string
+	begin      exchangeStart // until it is stored
+	among      *openings     // nil = it was stored at once
 	ctx        context.Context
 	stop       context.CancelCauseFunc // tells the provider
 	timer      *time.Timer             // who stops it stores the exchange
@@ -29,14 +31,13 @@ type opening struct {
 // start stores the exchange, or sees to it, and returns the context with which its
 // provider is to be asked. now says that it has to be stored when start returns.
 func (a *answering) start(ctx context.Context, begin exchangeStart, now bool) (context.Context, error) {
-	o := &opening{repository: a.service.repository, begin: begin}
+	o := &opening{repository: a.service.repository, userID: begin.Session.UserID, sessionID: begin.Session.ID}
 	a.opening = o
 	if now || !o.repository.TakesWhole() {
 		return ctx, o.repository.BeginExchange(ctx, begin)
 	}
 	o.ctx, o.stop = context.WithCancelCause(ctx)
-	o.among, o.stored = &a.service.openings, make(chan struct{})
-	o.timer = time.AfterFunc(openingPause, o.store)
+	o.begin, o.among, o.stored = begin, &a.service.openings, make(chan struct{})
 	o.among.add(o)
 	return o.ctx, nil
 }
@@ -55,15 +56,15 @@ func (o *opening) storeWith(ctx context.Context) (err error) {
 		if broken := recover(); broken != nil { // a bug is no end of the server, on this goroutine neither
 			err = fmt.Errorf("storing an exchange panicked: %v", broken)
 		}
-		o.err = err
+		o.err, o.begin = err, exchangeStart{}
 		close(o.stored)
 		o.among.remove(o)
 	}()
 	return o.repository.BeginExchange(ctx, o.begin)
 }
 
-// failed returns why the exchange could not be stored, if that is known.
-func (o *opening) failed() error {
+// lost returns why the exchange could not be stored, if that is known.
+func (o *opening) lost() error {
 	if o.among == nil {
 		return nil
 	}
@@ -96,16 +97,19 @@ func (o *opening) abandon() {
 	if o == nil || o.among == nil {
 		return
 	}
-	o.settle()
+	o.settle(context.Background())
 	o.stop(nil)
 }
 
-// settle returns when the exchange is stored, or could not be.
-func (o *opening) settle() {
+// settle returns when the exchange is stored or could not be, or when ctx ends.
+func (o *opening) settle(ctx context.Context) {
 	if o.timer.Stop() {
-		o.store()
+		go o.store() // whoever finishes or abandons it waits for that
 	}
-	<-o.stored
+	select {
+	case <-o.stored:
+	case <-ctx.Done():
+	}
 }
 
 // openings are the exchanges of this process that are not stored yet.
@@ -114,6 +118,7 @@ type openings struct {
 	list map[*opening]struct{}
 }
 
+// add begins the time of an opening.
 func (s *openings) add(o *opening) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,6 +126,7 @@ func (s *openings) add(o *opening) {
 		s.list = map[*opening]struct{}{}
 	}
 	s.list[o] = struct{}{}
+	o.timer = time.AfterFunc(openingPause, o.store)
 }
 
 func (s *openings) remove(o *opening) {
@@ -129,18 +135,27 @@ func (s *openings) remove(o *opening) {
 	delete(s.list, o)
 }
 
-// settle has the exchanges of a user stored that are under way, so that they are
-// found by what comes next.
-func (s *openings) settle(userID int64) {
+// settleUser has the exchanges of a user stored that are under way, so that they
+// are found by what comes next.
+func (s *openings) settleUser(ctx context.Context, userID int64) {
+	s.settle(ctx, func(o *opening) bool { return o.userID == userID })
+}
+
+// settleSession does so for those of one session.
+func (s *openings) settleSession(ctx context.Context, sessionID string) {
+	s.settle(ctx, func(o *opening) bool { return o.sessionID == sessionID })
+}
+
+func (s *openings) settle(ctx context.Context, which func(o *opening) bool) {
+	var list []*opening
 	s.mu.Lock()
-	var own []*opening
 	for o := range s.list {
-		if o.begin.Session.UserID == userID {
-			own = append(own, o)
+		if which(o) {
+			list = append(list, o)
 		}
 	}
 	s.mu.Unlock()
-	for _, o := range own {
-		o.settle()
+	for _, o := range list {
+		o.settle(ctx)
 	}
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"llmhist/platform/fault"
+	"llmhist/platform/identity"
 	"llmhist/platform/uid"
+	"llmhist/platform/usage"
 )
 
 // watched is a repository whose acts of an exchange a test sees, and can let fail.
@@ -128,6 +130,35 @@ func TestAProviderIsStoppedWhenItsQuestionCannotBeStored(t *testing.T) {
 	}
 }
 
+func TestAProvidersFaultDoesNotHideTheStores(t *testing.T) {
+	f, w := serveWatched(t, failing("one", errOverload))
+	w.failing = fault.New(fault.OutOfSpace, "storage_full", "The disk is full.")
+	ctx, record := usage.Begin(identity.With(t.Context(), identity.Identity{UserID: 1}))
+	_, err := f.module.service.sendMessage(ctx, f.place(t), ask{Message: "hello"}, nil)
+	if known := wantFault(t, err, fault.OutOfSpace, "storage_full"); len(known.Extra) != 0 || record.Figures().ObjectID != "" {
+		t.Errorf("it names what is not there: %v, %q", known.Extra, record.Figures().ObjectID)
+	}
+}
+
+func TestASessionUnderWayCanBeGoneOnWith(t *testing.T) {
+	var f *fixture
+	second := 0
+	f, _ = serveWatched(t, &scripted{name: "one", models: []string{"m"}, answer: func(_ context.Context, request Request, emit func(string) error) (Result, error) {
+		if last := request.Messages[len(request.Messages)-1].Content; last == "hi" {
+			own := ""
+			for o := range f.module.service.openings.list {
+				own = o.sessionID
+			}
+			second = f.Do("POST", "/chat", alice, map[string]any{"message": "and", "session_id": own, "model": "m"}).Status
+		}
+		return Result{FinishReason: "stop"}, emit("fine")
+	}})
+	f.say(t, alice, map[string]any{"message": "hi"})
+	if second != 200 || f.onlySession(t, 1).MessageCount != 4 {
+		t.Errorf("status %d, %d messages", second, f.onlySession(t, 1).MessageCount)
+	}
+}
+
 func TestAnAnswerThatCannotBeStoredIsNotGiven(t *testing.T) {
 	f, w := serveWatched(t, echoing("one", "m"))
 	w.failing = fault.New(fault.Unavailable, "database_unavailable", "The database is down.")
@@ -144,7 +175,7 @@ func TestAQuestionUnderWayIsSeenByItsOwner(t *testing.T) {
 		total = member(f.Do("GET", "/chat/sessions", alice, nil).JSON(t), "total")
 		return Result{FinishReason: "stop"}, emit("fine")
 	}})
-	f.module.service.openings.settle(1) // there are none
+	f.module.service.openings.settleUser(t.Context(), 1) // there are none
 	f.say(t, alice, map[string]any{"message": "hi"})
 	if total != "1" {
 		t.Errorf("%s sessions", total)

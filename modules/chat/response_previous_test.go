@@ -230,6 +230,23 @@ func TestAnAnswerUnderWayIsNotGoneOnFrom(t *testing.T) {
 	within(t, "it ends", done)
 }
 
+func TestOfTwoThatGoOnFromOneAtOnceTheSecondBeginsASession(t *testing.T) {
+	var f *fixture
+	var first, other string
+	f, _ = behind(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if first != "" && other == "" { // while the one is answered
+			other = "asked"
+			_, other = f.next(t, first, `"or else"`)
+		}
+		answeringInTurn(spoke("one"))(w, r)
+	})
+	id, session := f.next(t, "", `"hi"`)
+	first = id
+	if _, same := f.next(t, id, `"more"`); same != session || other == session || other == "asked" {
+		t.Errorf("of %s: %s and %s", session, same, other)
+	}
+}
+
 func TestAnAnswerThatWasCutHereIsNotGoneOnFrom(t *testing.T) {
 	f, _ := behind(t, Config{MaxAnswerBytes: 6}, answeringInTurn(spoke("a long answer")))
 	whole := f.goOn(alice, "", `"hi"`).JSON(t)

@@ -225,6 +225,9 @@ func (g *group) begin(list []*act) ([]*act, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
+	for _, a := range list {
+		a.err, a.panicked = nil, nil // of an attempt before
+	}
 	if err := g.connect(); err != nil {
 		return list, err
 	}
@@ -242,7 +245,7 @@ func (g *group) begin(list []*act) ([]*act, error) {
 			left = append(left, a)
 		}
 		if list = left; len(list) == 0 {
-			return nil, nil
+			return nil, err
 		}
 	}
 }

@@ -270,6 +270,37 @@ func TestTheLockOfAnotherProcessIsWaitedForAsLongAsEachActMay(t *testing.T) {
 	}
 }
 
+func TestALockThatIsNotLetGoIsTrouble(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "llmhist.db")
+	open := func() *database.DB {
+		db, err := database.OpenSQLite(t.Context(), path, testkit.Logger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db
+	}
+	db, other := open(), open()
+	makeTable(t, db, "DATETIME")
+	err := other.Write(t.Context(), func(tx *gorm.DB) error {
+		hasty, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := db.WriteGrouped(hasty, note("a")); err == nil {
+			t.Error("written beside the lock of another process")
+		}
+		for until := time.Now().Add(5 * time.Second); db.Groups() && time.Now().Before(until); {
+			time.Sleep(time.Millisecond) // its caller leaves before the lock was waited for
+		}
+		return tx.Exec("DELETE FROM notes").Error
+	})
+	if err != nil || db.Groups() {
+		t.Errorf("Groups: %v, %v", db.Groups(), err)
+	}
+	if err := db.WriteGrouped(t.Context(), note("a")); err != nil || !db.Groups() {
+		t.Errorf("Groups: %v, %v", db.Groups(), err)
+	}
+}
+
 // The job queue writes through the pool, without a turn. It waits there in order,
 // and does not poll for SQLite's lock, which a busy server would take again first.
 func TestTheJobQueueWaitsForAGroupInThePool(t *testing.T) {
