@@ -47,6 +47,8 @@ func readBucket(dir string) (map[string]*stored, error) {
 		}
 		parts := strings.Split(filepath.ToSlash(relative), "/")
 		switch {
+		case strings.HasPrefix(relative, ".llmhist-probe-"): // of a start that was killed: a later one removes it
+			return nil
 		case strings.HasSuffix(path, ".jsonl"):
 			return readIndex(path, parts, request)
 		case len(parts) < 6 || parts[0] != "requests":

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"llmhist/platform/database"
 )
 
 // openingPause is how long an exchange may be under way before it is stored
@@ -42,9 +44,10 @@ func (a *answering) start(ctx context.Context, begin exchangeStart, now bool) (c
 	return o.ctx, nil
 }
 
-// store stores the exchange as it is, also when its request is over.
+// store stores the exchange as it is, also when its request is over. As nobody waits
+// for it, it may take as long as an outcome.
 func (o *opening) store() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(o.ctx), storeDeadline)
+	ctx, cancel := context.WithTimeout(database.AllowQueue(context.WithoutCancel(o.ctx), finishQueue), storeDeadline)
 	defer cancel()
 	if err := o.storeWith(ctx); err != nil {
 		o.stop(err)

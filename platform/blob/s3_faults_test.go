@@ -1,11 +1,13 @@
 package blob_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -373,6 +375,49 @@ func TestA404OfAProxyIsNotTheStores(t *testing.T) {
 	}
 	if err := bucket.AppendLine(t.Context(), "not/there.jsonl", []byte("first")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAProbeThatAKilledStartLeftIsRemovedByALaterOne: one that may be at work is not.
+func TestAProbeThatAKilledStartLeftIsRemovedByALaterOne(t *testing.T) {
+	gate, options := newGateway(t)
+	modified := regexp.MustCompile("<LastModified>[^<]*<")
+	starts := func(old bool) (removed int, err error) {
+		var gone sync.Map
+		gate.change(func(response *http.Response) error {
+			request := response.Request
+			if request.Method == http.MethodDelete && strings.Contains(request.URL.Path, ".llmhist-probe-") {
+				gone.Store(request.URL.Path, true)
+			}
+			if old && request.URL.Query().Get("prefix") != "" {
+				list, err := io.ReadAll(response.Body)
+				list = modified.ReplaceAll(list, []byte("<LastModified>2020-01-01T00:00:00.000Z<"))
+				response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(list)), int64(len(list))
+				response.Header.Del("Content-Length")
+				return err
+			}
+			return nil
+		})
+		bucket, err := blob.OpenS3(t.Context(), options)
+		if err == nil {
+			bucket.Close()
+		}
+		gone.Range(func(any, any) bool { removed++; return true })
+		return removed, err
+	}
+	gate.refuse(func(r *http.Request) bool { return r.Method == http.MethodDelete })
+	if _, err := starts(false); err == nil {
+		t.Fatal("nothing went wrong")
+	}
+	gate.refuse(func(*http.Request) bool { return false })
+	if removed, err := starts(false); err != nil || removed != 1 {
+		t.Errorf("%d removed beside a young one, %v", removed, err)
+	}
+	if removed, err := starts(true); err != nil || removed != 2 {
+		t.Errorf("%d removed beside one that was left, %v", removed, err)
+	}
+	if removed, err := starts(true); err != nil || removed != 1 {
+		t.Errorf("%d removed when all is well, %v", removed, err)
 	}
 }
 

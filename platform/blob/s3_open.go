@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -31,6 +32,7 @@ func (s *S3) makeReady(ctx context.Context, options S3Options) error {
 	if err := s.tryConditions(ctx); err != nil {
 		return settingError(options, fmt.Sprintf("the bucket %q cannot be written to", s.bucket), err)
 	}
+	s.removeProbes(ctx)
 	return nil
 }
 
@@ -57,11 +59,36 @@ func (s *S3) createBucket(ctx context.Context, region string) error {
 
 var errIgnoresConditions = errors.New("conditional writes are ignored")
 
+// probePrefix begins the keys of probes. They are no ValidKey, so that no listing of
+// ours ever shows one.
+const probePrefix = ".llmhist-probe-"
+
+// probeAge is how old a probe is that nobody is at work with.
+const probeAge = time.Hour
+
+// removeProbes removes those that a start left which was killed. What fails is left
+// to the next start.
+func (s *S3) removeProbes(ctx context.Context) {
+	_ = s.rawCall(ctx, func(w *watch) error {
+		for found := range s.client.ListObjectsIter(w.ctx, s.bucket, minio.ListObjectsOptions{Prefix: probePrefix, MaxKeys: 100}) {
+			if found.Err != nil {
+				return found.Err
+			}
+			if time.Since(found.LastModified) < probeAge {
+				continue
+			}
+			if err := s.client.RemoveObject(w.ctx, s.bucket, found.Key, minio.RemoveObjectOptions{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // tryConditions makes sure that a write that must not happen does not: without
 // it two processes would overwrite each other's lines in a daily index.
 func (s *S3) tryConditions(ctx context.Context) error {
-	// Not a ValidKey, so that no listing of ours ever shows it.
-	key := ".llmhist-probe-" + rand.Text()
+	key := probePrefix + rand.Text()
 	put := func(condition func(*minio.PutObjectOptions)) error {
 		return s.rawCall(ctx, func(w *watch) error {
 			content := &content{body: bytes.NewReader(nil), sum: emptySum}
