@@ -60,8 +60,8 @@ func (o *opening) storeWith(ctx context.Context) (err error) {
 			err = fmt.Errorf("storing an exchange panicked: %v", broken)
 		}
 		o.err, o.begin = err, exchangeStart{}
-		close(o.stored)
 		o.among.remove(o)
+		close(o.stored)
 	}()
 	return o.repository.BeginExchange(ctx, o.begin)
 }

@@ -61,6 +61,17 @@ func serveWatched(t *testing.T, provider *scripted) (*fixture, *watched) {
 	return f, w
 }
 
+// underWay returns the sessions of what is not stored yet.
+func (f *fixture) underWay() (sessions []string) {
+	of := &f.module.service.openings
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	for o := range of.list {
+		sessions = append(sessions, o.sessionID)
+	}
+	return sessions
+}
+
 // slow answers when its request has been stored.
 func slow(f **fixture) *scripted {
 	return &scripted{name: "one", models: []string{"m"}, answer: func(ctx context.Context, _ Request, emit func(string) error) (Result, error) {
@@ -145,11 +156,9 @@ func TestASessionUnderWayCanBeGoneOnWith(t *testing.T) {
 	second := 0
 	f, _ = serveWatched(t, &scripted{name: "one", models: []string{"m"}, answer: func(_ context.Context, request Request, emit func(string) error) (Result, error) {
 		if last := request.Messages[len(request.Messages)-1].Content; last == "hi" {
-			own := ""
-			for o := range f.module.service.openings.list {
-				own = o.sessionID
+			for _, own := range f.underWay() {
+				second = f.Do("POST", "/chat", alice, map[string]any{"message": "and", "session_id": own, "model": "m"}).Status
 			}
-			second = f.Do("POST", "/chat", alice, map[string]any{"message": "and", "session_id": own, "model": "m"}).Status
 		}
 		return Result{FinishReason: "stop"}, emit("fine")
 	}})
@@ -183,8 +192,8 @@ func TestAQuestionUnderWayIsSeenByItsOwner(t *testing.T) {
 	if diff := cmp.Diff([]string{"begin processing", "finish completed"}, w.seen()); diff != "" {
 		t.Error(diff)
 	}
-	if left := len(f.module.service.openings.list); left != 0 {
-		t.Errorf("%d are still remembered", left)
+	if left := f.underWay(); len(left) != 0 {
+		t.Errorf("%d are still remembered", len(left))
 	}
 }
 
