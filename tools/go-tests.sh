@@ -33,5 +33,6 @@ wait "$compiling" || true
 # is left alone at the end.
 unwatched=llmhist/platform/canvas
 go test -shuffle=on "$unwatched"
-mapfile -t packages < <(go list . ./modules/... ./transfer ./... | grep -vx "$unwatched")
+list=$(go list . ./modules/... ./transfer ./...)
+mapfile -t packages < <(grep -vx "$unwatched" <<<"$list")
 CGO_ENABLED=1 go test "${watched[@]}" -vet=off -shuffle=on -timeout 20m "${packages[@]}"

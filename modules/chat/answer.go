@@ -126,7 +126,7 @@ func (s *service) prepare(ctx context.Context, userID int64, q ask) (exchangeSta
 		if !uid.Valid(q.SessionID) {
 			return begin, noSuchSession()
 		}
-		s.openings.settleSession(ctx, q.SessionID)
+		s.openings.settleSession(ctx, q.SessionID, settleSoon)
 		found, err := s.repository.FindSession(ctx, userID, q.SessionID)
 		if err != nil {
 			return begin, err
@@ -362,9 +362,7 @@ func (a *answering) store(ctx context.Context, failed *fault.Error) (message, er
 		f.OutputBytes = int64(len(a.answer.Content))
 		f.CostUSD = a.service.catalogue.cost(a.answer.Provider, a.answer.Model, a.answer.Tokens)
 	})
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
-	defer cancel()
-	err := a.opening.finish(detached, a.answer)
+	err := a.opening.finish(ctx, a.answer)
 	if lost := a.opening.lost(); lost != nil { // also when the provider failed: of that there is no record
 		usage.Update(ctx, func(f *usage.Figures) { f.ObjectID = "" })
 		return a.answer, lost

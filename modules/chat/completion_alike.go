@@ -56,7 +56,7 @@ func (a *alike) learn(chunk []byte, choices gjson.Result) {
 		return
 	}
 	quoted := []byte(`"` + said.Str + `"`)
-	if said.Str == "" || said.Raw != string(quoted) || bytes.Count(chunk, quoted) != 1 { // which of them is it?
+	if said.Str == "" || said.Raw != string(quoted) || bytes.Index(chunk, quoted) != bytes.LastIndex(chunk, quoted) { // which of them is it?
 		return
 	}
 	at := bytes.Index(chunk, quoted) + 1

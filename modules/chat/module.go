@@ -3,9 +3,9 @@
 // the tables chat_sessions and chat_messages, or the document collections
 // chat_sessions and chat_exchanges.
 //
-// A question is stored while its provider is at work, with its answer still
-// processing, or together with an answer that comes at once (opening.go); the
-// outcome is stored before the client has all of it. When
+// A question is stored with its answer still processing, on SQLite while its
+// provider is at work and elsewhere before, or together with an answer that comes
+// at once (opening.go); the outcome is stored before the client has all of it. When
 // the client goes away the provider is told to stop at once, and what had come
 // is kept as cancelled. Neither messages nor titles are ever logged.
 package chat
@@ -200,7 +200,7 @@ func (m *Module) Reconcile(ctx context.Context) (int, error) {
 // EraseUser removes every session and message of a user. After a failure it can
 // be called again and goes on where it stopped.
 func (m *Module) EraseUser(ctx context.Context, userID int64) error {
-	m.service.openings.settleUser(ctx, userID)
+	m.service.openings.settleUser(ctx, userID, settleWhole)
 	return m.service.repository.EraseUser(ctx, userID)
 }
 

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -12,6 +13,13 @@ import (
 // openingPause is how long an exchange may be under way before it is stored
 // without its answer.
 const openingPause = 20 * time.Millisecond
+
+const (
+	// settleSoon is how long who reads waits for what is under way to be stored.
+	settleSoon = time.Second
+	// settleWhole is as long as that can take: for those who remove.
+	settleWhole = storeDeadline
+)
 
 // opening is an exchange until it is stored. On a store that takes it whole the
 // question of an answer that comes at once is written together with that, in one
@@ -44,8 +52,8 @@ func (a *answering) start(ctx context.Context, begin exchangeStart, now bool) (c
 	return o.ctx, nil
 }
 
-// store stores the exchange as it is, also when its request is over. As nobody waits
-// for it, it may take as long as an outcome.
+// store stores the exchange as it is, also when its request is over. Its provider is
+// at work meanwhile, so that it may take as long as an outcome.
 func (o *opening) store() {
 	ctx, cancel := context.WithTimeout(database.AllowQueue(context.WithoutCancel(o.ctx), finishQueue), storeDeadline)
 	defer cancel()
@@ -57,7 +65,7 @@ func (o *opening) store() {
 func (o *opening) storeWith(ctx context.Context) (err error) {
 	defer func() {
 		if broken := recover(); broken != nil { // a bug is no end of the server, on this goroutine neither
-			err = fmt.Errorf("storing an exchange panicked: %v", broken)
+			err = fmt.Errorf("storing an exchange panicked: %v\n%s", broken, debug.Stack())
 		}
 		o.err, o.begin = err, exchangeStart{}
 		o.among.remove(o)
@@ -79,18 +87,21 @@ func (o *opening) lost() error {
 	}
 }
 
-// finish stores the outcome, with the exchange if that is not stored yet.
+// finish stores the outcome, with the exchange if that is not stored yet, also when
+// the request is over.
 func (o *opening) finish(ctx context.Context, answer message) error {
-	if o.among == nil {
-		return o.repository.FinishAnswer(ctx, answer)
+	first := o.among != nil && o.timer.Stop()
+	if o.among != nil && !first {
+		<-o.stored
+		if o.err != nil {
+			return o.err
+		}
 	}
-	if o.timer.Stop() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
+	defer cancel()
+	if first {
 		o.begin.Answer = answer
 		return o.storeWith(ctx)
-	}
-	<-o.stored
-	if o.err != nil {
-		return o.err
 	}
 	return o.repository.FinishAnswer(ctx, answer)
 }
@@ -139,17 +150,17 @@ func (s *openings) remove(o *opening) {
 }
 
 // settleUser has the exchanges of a user stored that are under way, so that they
-// are found by what comes next.
-func (s *openings) settleUser(ctx context.Context, userID int64) {
-	s.settle(ctx, func(o *opening) bool { return o.userID == userID })
+// are found by what comes next, and waits for that as long as patience lasts.
+func (s *openings) settleUser(ctx context.Context, userID int64, patience time.Duration) {
+	s.settle(ctx, patience, func(o *opening) bool { return o.userID == userID })
 }
 
 // settleSession does so for those of one session.
-func (s *openings) settleSession(ctx context.Context, sessionID string) {
-	s.settle(ctx, func(o *opening) bool { return o.sessionID == sessionID })
+func (s *openings) settleSession(ctx context.Context, sessionID string, patience time.Duration) {
+	s.settle(ctx, patience, func(o *opening) bool { return o.sessionID == sessionID })
 }
 
-func (s *openings) settle(ctx context.Context, which func(o *opening) bool) {
+func (s *openings) settle(ctx context.Context, patience time.Duration, which func(o *opening) bool) {
 	var list []*opening
 	s.mu.Lock()
 	for o := range s.list {
@@ -158,6 +169,11 @@ func (s *openings) settle(ctx context.Context, which func(o *opening) bool) {
 		}
 	}
 	s.mu.Unlock()
+	if len(list) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for _, o := range list {
 		o.settle(ctx)
 	}

@@ -184,7 +184,7 @@ func TestAQuestionUnderWayIsSeenByItsOwner(t *testing.T) {
 		total = member(f.Do("GET", "/chat/sessions", alice, nil).JSON(t), "total")
 		return Result{FinishReason: "stop"}, emit("fine")
 	}})
-	f.module.service.openings.settleUser(t.Context(), 1) // there are none
+	f.module.service.openings.settleUser(t.Context(), 1, settleSoon) // there are none
 	f.say(t, alice, map[string]any{"message": "hi"})
 	if total != "1" {
 		t.Errorf("%s sessions", total)

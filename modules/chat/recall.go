@@ -119,7 +119,7 @@ func (r *recalling) atBeginning() error {
 // isNewest reports whether a session has nothing after an answer, except what
 // failed or was left by its client.
 func (s *service) isNewest(ctx context.Context, answer message) (bool, error) {
-	s.openings.settleSession(ctx, answer.SessionID) // another one that goes on from it
+	s.openings.settleSession(ctx, answer.SessionID, settleSoon) // another one that goes on from it
 	part := messagePart{Limit: 2}
 	for range 5 {
 		newestFirst, err := s.repository.ListMessages(ctx, answer.UserID, answer.SessionID, part)

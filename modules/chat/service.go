@@ -95,7 +95,7 @@ func (s *service) findSession(ctx context.Context, id string) (session, error) {
 	if !uid.Valid(id) {
 		return session{}, noSuchSession()
 	}
-	s.openings.settleUser(ctx, caller.UserID)
+	s.openings.settleUser(ctx, caller.UserID, settleSoon)
 	return s.repository.FindSession(ctx, caller.UserID, id)
 }
 
@@ -105,7 +105,7 @@ func (s *service) listSessions(ctx context.Context, page web.Page) ([]session, i
 	if err != nil {
 		return nil, 0, err
 	}
-	s.openings.settleUser(ctx, caller.UserID)
+	s.openings.settleUser(ctx, caller.UserID, settleSoon)
 	return s.repository.ListSessions(ctx, caller.UserID, page)
 }
 
@@ -151,7 +151,7 @@ func (s *service) deleteSession(ctx context.Context, id string) error {
 	if !uid.Valid(id) {
 		return noSuchSession()
 	}
-	s.openings.settleUser(ctx, caller.UserID)
+	s.openings.settleUser(ctx, caller.UserID, settleWhole)
 	return s.repository.DeleteSession(ctx, caller.UserID, id)
 }
 

@@ -77,9 +77,8 @@ func (s *S3) removeProbes(ctx context.Context) {
 			if time.Since(found.LastModified) < probeAge {
 				continue
 			}
-			if err := s.client.RemoveObject(w.ctx, s.bucket, found.Key, minio.RemoveObjectOptions{}); err != nil {
-				return err
-			}
+			_ = s.client.RemoveObject(w.ctx, s.bucket, found.Key, minio.RemoveObjectOptions{})
+			w.moved()
 		}
 		return nil
 	})

@@ -192,6 +192,9 @@ func (g *group) take() []*act {
 // done again, each so that it can be undone for itself, and when that does not go
 // either, each on its own.
 func (g *group) run(list []*act) {
+	if len(list) == 0 { // those who waited have given up
+		return
+	}
 	list, err := g.begin(list)
 	undone := false
 	if err == nil && len(list) > 0 {
@@ -202,8 +205,11 @@ func (g *group) run(list []*act) {
 			undone, err = g.commit(list, (*act).attempt)
 		}
 	}
-	var trouble liteError
-	g.troubled.Store(errors.As(err, &trouble))
+	troubled := isTrouble(err)
+	for _, a := range list {
+		troubled = troubled || isTrouble(a.err)
+	}
+	g.troubled.Store(troubled)
 	for _, a := range list {
 		if undone && len(list) > 1 {
 			g.run([]*act{a})
@@ -214,6 +220,12 @@ func (g *group) run(list []*act) {
 		}
 		close(a.done)
 	}
+}
+
+// isTrouble reports whether an error is SQLite's, and not of what an act says.
+func isTrouble(err error) bool {
+	var trouble liteError
+	return errors.As(err, &trouble)
 }
 
 // busySlice is how long the lock of another process is waited for at a time.
