@@ -223,7 +223,9 @@ func TestWhoLeavesBeforeAGroupedWriteWritesNothing(t *testing.T) {
 	})
 }
 
-func TestTheLockOfAnotherProcessIsWaitedForAsLongAsEachActMay(t *testing.T) {
+// openTwice opens one SQLite file as two processes would.
+func openTwice(t *testing.T) (db, other *database.DB) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "llmhist.db")
 	open := func() *database.DB {
 		db, err := database.OpenSQLite(t.Context(), path, testkit.Logger())
@@ -233,8 +235,13 @@ func TestTheLockOfAnotherProcessIsWaitedForAsLongAsEachActMay(t *testing.T) {
 		t.Cleanup(func() { _ = db.Close() })
 		return db
 	}
-	db, other := open(), open()
+	db, other = open(), open()
 	makeTable(t, db, "DATETIME")
+	return db, other
+}
+
+func TestTheLockOfAnotherProcessIsWaitedForAsLongAsEachActMay(t *testing.T) {
+	db, other := openTwice(t)
 	if err := db.WriteGrouped(t.Context(), note("before")); err != nil {
 		t.Fatal(err)
 	}
@@ -271,17 +278,7 @@ func TestTheLockOfAnotherProcessIsWaitedForAsLongAsEachActMay(t *testing.T) {
 }
 
 func TestALockThatIsNotLetGoIsTrouble(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "llmhist.db")
-	open := func() *database.DB {
-		db, err := database.OpenSQLite(t.Context(), path, testkit.Logger())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		return db
-	}
-	db, other := open(), open()
-	makeTable(t, db, "DATETIME")
+	db, other := openTwice(t)
 	err := other.Write(t.Context(), func(tx *gorm.DB) error {
 		hasty, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
