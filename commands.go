@@ -62,10 +62,10 @@ func serveCommand(load loader) *cobra.Command {
 // when the jobs have begun too, and gives the system back what only the start
 // needed.
 func startLeanly() (started func(ctx context.Context)) {
-	settle := debug.FreeOSMemory
+	settle := memory.GiveBack
 	if os.Getenv("GOGC") == "" {
 		usual := debug.SetGCPercent(400) // of 4 MiB at least
-		settle = func() { debug.SetGCPercent(usual); debug.FreeOSMemory() }
+		settle = func() { debug.SetGCPercent(usual); memory.GiveBack() }
 	}
 	return func(ctx context.Context) {
 		select {

@@ -32,10 +32,17 @@ func RestWhenIdle(ctx context.Context) {
 			return
 		case <-ticker.C:
 			if r.due(read()) {
-				debug.FreeOSMemory()
+				GiveBack()
 			}
 		}
 	}
+}
+
+// GiveBack gives the system the memory that nothing is in, and those pages of the
+// program that can be read again from its file.
+func GiveBack() {
+	debug.FreeOSMemory()
+	forgetProgram()
 }
 
 // figures are of the runtime, in bytes.
