@@ -27,7 +27,7 @@ func (r *sqlRepository) List(ctx context.Context, scope Scope, query string, pag
 		}
 		if at.Images > 0 {
 			list, err := takePage(rows.Where("id <= (?)", at.first(r.db.Read(ctx), scope)).Limit(page.Size))
-			return list, at.Total, err
+			return list, at.total, err
 		}
 	}
 	var total int64
@@ -89,44 +89,73 @@ const totalQuery = `SELECT CAST(COALESCE(SUM(images), 0) AS BIGINT) FROM image_c
 // sort after all ids of the bucket and before all of the next.
 const afterBucket = "g"
 
-// placeQuery finds the fine bucket that holds the row at an offset, newest
-// first, by way of the coarse one. The fine ones are bounded by subqueries, not
-// by a join: PostgreSQL finds a range by its index only when its ends are single
-// values.
-const placeQuery = `
-WITH coarse AS MATERIALIZED (
-    SELECT bucket, passed, total FROM (
-        SELECT bucket, images, CAST(SUM(images) OVER (ORDER BY bucket DESC) AS BIGINT) - images AS passed,
-            CAST(SUM(images) OVER () AS BIGINT) AS total
-        FROM image_counts WHERE scope = @scope
-    ) AS sums WHERE passed <= @offset AND passed + images > @offset
-), fine AS (
-    SELECT bucket, images, CAST(SUM(images) OVER (ORDER BY bucket DESC) AS BIGINT) - images + (SELECT passed FROM coarse) AS passed
-    FROM image_counts_fine WHERE scope = @scope
-    AND bucket > (SELECT bucket FROM coarse) AND bucket < (SELECT bucket FROM coarse) || '` + afterBucket + `'
+// The counts of a scope, newest first: all coarse ones, of which there are ten for
+// each month, and the sixteen fine ones that a coarse one can have. They are added up
+// here: to compile a statement that does it takes SQLite longer than all the rest.
+const (
+	coarseQuery = `SELECT bucket, images FROM image_counts WHERE scope = ? ORDER BY bucket DESC`
+	fineQuery   = `SELECT bucket, images FROM image_counts_fine WHERE scope = ? AND bucket > ? AND bucket < ? ORDER BY bucket DESC`
 )
-SELECT bucket, images, @offset - passed AS skip, (SELECT total FROM coarse) AS total
-FROM fine WHERE passed <= @offset AND passed + images > @offset`
 
 // place is where a page begins.
 type place struct {
-	Bucket string
-	Images int   // in the bucket; 0 = the list is not that long
-	Skip   int   // how many of them come before the page
-	Total  int64 // in scope
+	bucketCount       // of the bucket; no images = the list is not that long
+	skip        int   // how many of them come before the page
+	total       int64 // in scope
 }
 
+// bucketCount is how many images the ids of a bucket name.
+type bucketCount struct {
+	Bucket string
+	Images int
+}
+
+// locate finds the fine bucket that holds the row at an offset, newest first, by way
+// of the coarse one.
 func (r *sqlRepository) locate(ctx context.Context, scope Scope, offset int) (place, error) {
-	var at place
-	err := r.db.Read(ctx).Raw(placeQuery, map[string]any{"scope": scope.number, "offset": offset}).Scan(&at).Error
-	return at, database.Fault(err)
+	coarse, err := r.counts(ctx, coarseQuery, scope.number)
+	if err != nil {
+		return place{}, err
+	}
+	var total int64
+	for _, c := range coarse {
+		total += int64(c.Images)
+	}
+	in, skip := holding(coarse, offset)
+	if in.Images == 0 {
+		return place{}, nil
+	}
+	fine, err := r.counts(ctx, fineQuery, scope.number, in.Bucket, in.Bucket+afterBucket)
+	if err != nil {
+		return place{}, err
+	}
+	in, skip = holding(fine, skip)
+	return place{bucketCount: in, skip: skip, total: total}, nil
+}
+
+func (r *sqlRepository) counts(ctx context.Context, query string, args ...any) ([]bucketCount, error) {
+	var list []bucketCount
+	err := r.db.Read(ctx).Raw(query, args...).Scan(&list).Error
+	return list, database.Fault(err)
+}
+
+// holding returns the bucket in which the row at an offset is, and how many rows of
+// that come before it. It has no images when the list is not that long.
+func holding(list []bucketCount, offset int) (in bucketCount, skip int) {
+	for _, b := range list {
+		if offset < b.Images {
+			return b, offset
+		}
+		offset -= b.Images
+	}
+	return bucketCount{}, 0
 }
 
 // first is the query for the id of the page's first row.
 func (at place) first(tx *gorm.DB, scope Scope) *gorm.DB {
 	ids := scoped(tx.Model(&imageRow{}), scope).Select("id").Limit(1)
-	if at.Skip <= at.Images/2 {
-		return ids.Where("id < ?", at.Bucket+afterBucket).Order(newestFirst).Offset(at.Skip)
+	if at.skip <= at.Images/2 {
+		return ids.Where("id < ?", at.Bucket+afterBucket).Order(newestFirst).Offset(at.skip)
 	}
-	return ids.Where("id >= ?", at.Bucket).Order("id").Offset(at.Images - 1 - at.Skip)
+	return ids.Where("id >= ?", at.Bucket).Order("id").Offset(at.Images - 1 - at.skip)
 }
