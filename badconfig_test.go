@@ -32,7 +32,7 @@ type refusal struct {
 
 // TestAConfigurationThatCannotWorkIsRefusedInOneLine covers what an engine can
 // have against its settings. FerretDB, the server of these tests for MONGO_URI,
-// checks no passwords and makes databases by itself, so neither is here.
+// checks no passwords and makes databases by itself: guardedMongo does the first.
 func TestAConfigurationThatCannotWorkIsRefusedInOneLine(t *testing.T) {
 	t.Run("anywhere", func(t *testing.T) { refuseAll(t, refusedAnywhere(t)) })
 	t.Run("by real servers", func(t *testing.T) { refuseAll(t, refusedByServers(t)) })
@@ -86,6 +86,8 @@ func refusedAnywhere(t *testing.T) map[string]refusal {
 		"no address at all, REDIS_URL":             {[]string{"REDIS_URL=:" + hiddenWord + ":"}, "REDIS_URL"},
 		"S3 without its keys":                      {[]string{"S3_ENDPOINT=http://127.0.0.1:1"}, "S3_ACCESS_KEY"},
 		"a bucket that may not be made":            {s3At(withoutBuckets(t), "images"), "S3_BUCKET"},
+		"a wrong password, MONGO_URI":              {[]string{"MONGO_URI=mongodb://me:" + hiddenWord + "@" + guardedMongo(t) + "/"}, "MONGO_URI"},
+		"one of several hosts, MONGO_URI":          {[]string{"MONGO_URI=mongodb://me:" + hiddenWord + "@" + guardedMongo(t) + ",127.0.0.1:1/"}, "MONGO_URI"},
 	}
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -104,7 +106,7 @@ func refusedAnywhere(t *testing.T) map[string]refusal {
 		cases[name+", DATABASE_HOST"] = refusal{[]string{"DATABASE_HOST=127.0.0.1", "DATABASE_PORT=" + port, "DATABASE_USERNAME=me",
 			"DATABASE_PASSWORD=" + hiddenWord, "DATABASE_NAME=x"}, "DATABASE_HOST"}
 		cases[name+", MONGO_URI"] = refusal{[]string{"MONGO_URI=mongodb://me:" + hiddenWord + "@" + host + "/"}, "MONGO_URI"}
-		cases[name+", S3_ENDPOINT"] = refusal{s3At("http://"+host, "images"), "S3_"}
+		cases[name+", S3_ENDPOINT"] = refusal{s3At("http://"+host, "images"), "S3_ENDPOINT"}
 		cases[name+", REDIS_URL"] = refusal{[]string{"REDIS_URL=redis://:" + hiddenWord + "@" + host}, "REDIS_URL"}
 	}
 	return cases

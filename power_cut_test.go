@@ -21,6 +21,9 @@ import (
 // cut asks for and a kill cannot show.
 func TestEverythingIsOnTheDiskBeforeItIsAcknowledged(t *testing.T) {
 	strace, err := exec.LookPath("strace")
+	if err != nil && requireAll() {
+		t.Fatal("strace is missing: tools/with-programs.sh installs it")
+	}
 	if err != nil {
 		t.Skip("SKIPPED: no strace")
 	}

@@ -2,6 +2,7 @@ package database_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,6 +27,24 @@ func TestAnAnswerWithoutACodeIsAnError(t *testing.T) {
 		}
 		if err := database.Fault(answer); !fault.Is(err, want) {
 			t.Errorf("code %q became %v", code, err)
+		}
+	}
+}
+
+// The kinds that callers act by, of what PostgreSQL can say
+// (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+func TestWhatPostgreSQLSaysHasAKind(t *testing.T) {
+	for code, want := range map[string]fault.Kind{
+		"53100": fault.OutOfSpace,  // disk_full
+		"53300": fault.Unavailable, // too_many_connections
+		"57P01": fault.Unavailable, // admin_shutdown
+		"57P03": fault.Unavailable, // cannot_connect_now
+		"08006": fault.Unavailable, // connection_failure
+		"40001": fault.Unavailable, // serialization_failure
+		"42703": fault.Internal,    // undefined_column
+	} {
+		if err := database.Fault(fmt.Errorf("write: %w", &pgconn.PgError{Severity: "ERROR", Code: code})); !fault.Is(err, want) {
+			t.Errorf("code %s became %v", code, err)
 		}
 	}
 }

@@ -243,10 +243,12 @@ func nextPage[Document any](ctx context.Context, cursor *mongo.Cursor) ([]Docume
 func redactMongo(err error, uri logging.Secret) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	secrets := []string{uri.Reveal()}
-	if parsed, parseErr := url.Parse(uri.Reveal()); parseErr == nil && parsed.User != nil {
-		if password, set := parsed.User.Password(); set {
-			secrets = append(secrets, password, url.QueryEscape(password), url.PathEscape(password))
+	if _, password, set := strings.Cut(userOf(uri.Reveal()), ":"); set {
+		plain, unescapeErr := url.PathUnescape(password)
+		if unescapeErr != nil {
+			plain = password
 		}
+		secrets = append(secrets, password, plain, url.QueryEscape(plain), url.PathEscape(plain))
 	}
 	for _, secret := range secrets {
 		if secret != "" {
@@ -254,4 +256,12 @@ func redactMongo(err error, uri logging.Secret) string {
 		}
 	}
 	return text
+}
+
+// userOf returns the user:password of a MongoDB URI, which is not always a URL: it
+// can name several hosts.
+func userOf(uri string) string {
+	_, rest, _ := strings.Cut(uri, "://")
+	rest, _, _ = strings.Cut(rest, "?")
+	return rest[:max(strings.LastIndexByte(rest, '@'), 0)]
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
 	"llmhist/platform/database"
 	"llmhist/platform/fault"
 )
@@ -26,5 +28,19 @@ func TestAnErrorOfTheConnectionPoolIsAnOutage(t *testing.T) {
 	}
 	if got := database.MongoFault(errors.New("anything else")); !fault.Is(got, fault.Internal) {
 		t.Errorf("an unknown error became %v", got)
+	}
+}
+
+func TestADiskThatIsFullIsSaidToBe(t *testing.T) {
+	full := []error{
+		mongo.CommandError{Code: 14031, Name: "OutOfDiskSpace", Message: "no space left on device"},
+		mongo.WriteException{WriteConcernError: &mongo.WriteConcernError{Code: 14031}},
+		mongo.WriteException{WriteErrors: mongo.WriteErrors{{Code: 14031}}},
+		mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{{WriteError: mongo.WriteError{Code: 14031}}}},
+	}
+	for _, err := range full {
+		if got := database.MongoFault(fmt.Errorf("insert: %w", err)); !fault.Is(got, fault.OutOfSpace) || fault.CodeOf(got) != "storage_full" {
+			t.Errorf("%#v became %v", err, got)
+		}
 	}
 }
