@@ -8,11 +8,13 @@ package crash
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,8 +152,9 @@ func (t *tail) String() string {
 }
 
 // checkData runs "check" of the binary, where it has that command, and returns
-// what it found wrong. ran is false for a binary without it.
-func checkData(binary string, env []string) (ran bool, err error) {
+// what it found wrong, but for what expected says. ran is false for a binary
+// without it.
+func checkData(binary string, env []string, expected func(finding) bool) (ran bool, err error) {
 	usage, err := exec.Command(binary, "help").CombinedOutput()
 	if err != nil {
 		return false, fmt.Errorf("help: %w: %s", err, usage)
@@ -159,14 +162,26 @@ func checkData(binary string, env []string) (ran bool, err error) {
 	if !strings.Contains(string(usage), "\n  check ") {
 		return false, nil
 	}
-	command := exec.Command(binary, "check")
+	command := exec.Command(binary, "check", "--json", "--grace=0s")
 	command.Env = append(os.Environ(), env...)
-	out := &tail{}
-	command.Stdout, command.Stderr = out, out
-	if err := command.Run(); err != nil {
-		return true, fmt.Errorf("llmhist check: %w:\n%s", err, out)
+	complaints := &tail{}
+	command.Stderr = complaints
+	out, failed := command.Output()
+	var report struct {
+		Findings []finding `json:"findings"`
+		Found    int       `json:"found"`
+	}
+	if err := json.Unmarshal(out, &report); err != nil {
+		return true, fmt.Errorf("llmhist check: %w, %w:\n%s", failed, err, complaints)
+	}
+	unexpected := slices.DeleteFunc(slices.Clone(report.Findings), expected)
+	if (failed != nil) != (report.Found > 0) || report.Found != len(report.Findings) || len(unexpected) > 0 {
+		return true, fmt.Errorf("llmhist check: %w, %d found:\n%+v\n%s", failed, report.Found, unexpected, complaints)
 	}
 	return true, nil
 }
+
+// finding is a difference that "check" found.
+type finding struct{ Code, Service, ID, Key, Detail string }
 
 var _ io.Writer = (*tail)(nil)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -71,7 +72,7 @@ func Open(options Options) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{options: options, upstream: provider, moments: map[string]int{}}
-	r.field = &field{book: newBook(), violate: r.violate, remote: options.Larger != nil}
+	r.field = &field{book: newBook(), ledger: newLedger(), violate: r.violate, remote: options.Larger != nil}
 	r.env, err = r.configuration()
 	if err == nil {
 		err = r.start()
@@ -293,6 +294,7 @@ const newestFacts = 200
 func (r *Run) look() {
 	if every := r.options.FullEvery; every > 0 && r.cycles%every == 0 {
 		r.lookAtAll()
+		r.check()
 		return
 	}
 	list := r.field.book.newest(newestFacts)
@@ -300,8 +302,8 @@ func (r *Run) look() {
 	hold(r.client(), list, r.violate)
 }
 
-// lookAtAll verifies everything that was acknowledged, and that nothing is half
-// visible. The server was started after the last fault, and nobody writes.
+// lookAtAll verifies everything that was acknowledged, that nothing is half visible,
+// and that usage is counted. The server was started after the last fault, and nobody writes.
 func (r *Run) lookAtAll() {
 	look := func(at func() error) {
 		if err := patiently(at); err != nil {
@@ -312,6 +314,7 @@ func (r *Run) lookAtAll() {
 	look(func() error { return r.field.nothingHalf(r.client(), sounds, r.bucket("llmhist-speech-dev")) })
 	for _, a := range r.chatters {
 		look(func() error { return r.field.chatsEnded(r.client(), a) })
+		look(func() error { return r.field.accounted(r.client(), a) })
 	}
 	_ = r.field.book.newest(0)
 	list := r.field.book.all()
@@ -320,19 +323,56 @@ func (r *Run) lookAtAll() {
 	r.options.Log("cycle %d: all of %d facts looked at, %d violations", r.cycles, len(list), len(r.Violations()))
 }
 
-// Finish verifies everything, stops the server gracefully and has its data
-// checked.
+// Finish verifies everything, and has the data checked beside the server, which was
+// started after the last fault, and without it.
 func (r *Run) Finish() error {
 	r.lookAtAll()
+	r.check()
 	if err := r.process.Stop(stopTime); err != nil {
 		r.violate("%v", err)
 	}
-	ran, err := checkData(r.options.Binary, r.env)
-	r.checked = ran
-	if err != nil {
+	if err := r.checkOnce(); err != nil {
 		r.violate("%v", err)
 	}
 	return nil
+}
+
+// settledTime is how long a running server may need to settle what the end of a
+// document store broke off: that waits a minute first, for other servers may be at
+// work on it, and for the job of each minute.
+const settledTime = 150 * time.Second
+
+// check has the command of that name look at everything, young or not, beside the
+// server. One start settled what the faults before it broke off, or will soon.
+func (r *Run) check() {
+	deadline := time.Now()
+	if r.options.Larger != nil {
+		deadline = deadline.Add(settledTime)
+	}
+	for {
+		err := r.checkOnce()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.violate("%v", err)
+			return
+		}
+		time.Sleep(2 * time.Second)
+		r.field.nudge(r.client())
+	}
+}
+
+// checkOnce returns what "llmhist check" finds. An erasure that a kill broke off may be
+// under way: the server goes on with it within minutes.
+func (r *Run) checkOnce() error {
+	beingErased := func(one finding) bool {
+		id, err := strconv.ParseInt(one.ID, 10, 64)
+		return one.Code == "deletion_unfinished" && err == nil && r.field.closing.has(id)
+	}
+	ran, err := checkData(r.options.Binary, r.env, beingErased)
+	r.checked = ran
+	return err
 }
 
 // Close ends what still runs.

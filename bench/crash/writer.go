@@ -11,6 +11,7 @@ import (
 // field is what all writers of a run share.
 type field struct {
 	book    *book
+	ledger  *ledger
 	violate func(format string, args ...any)
 	remote  bool // the engines are processes of their own, which may be slow
 	strict  bool // no server is killed: an answer that was begun is never interrupted

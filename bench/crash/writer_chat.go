@@ -51,6 +51,7 @@ func (w *chatWriter) step() bool {
 	if w.now != nil {
 		body["session_id"] = w.now.id
 	}
+	w.field.ledger.ask(w.owner.access)
 	if w.stream {
 		body["stream"] = true
 		return w.streamed(question, body)
@@ -60,6 +61,7 @@ func (w *chatWriter) step() bool {
 		w.now = nil
 		return false
 	}
+	w.field.ledger.answer(w.owner.access)
 	if content := got.text("content"); content != answerTo(question) {
 		w.field.violate("the answer to %q is %.80q", question, content)
 	}
@@ -201,6 +203,7 @@ func (w *chatWriter) concluded(question string, told telling, began time.Time, l
 	kind := "streamed answer"
 	switch {
 	case told.whole:
+		w.field.ledger.answer(w.owner.access)
 	case told.problem != nil:
 		w.field.judge("event error of POST /chat", began, *told.problem)
 		kind = "broken stream"

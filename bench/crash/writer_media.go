@@ -77,10 +77,12 @@ func (w *mediaWriter) step() bool {
 // generate makes one item and notes it.
 func (f *field) generate(kind media, owner string) (*made, bool) {
 	item := &made{kind: kind, mark: f.mark(kind.noun), owner: owner}
+	f.ledger.ask(owner)
 	got, out := f.ask(http.MethodPost, kind.path+"/generate", owner, kind.ask(item.mark), http.StatusCreated)
 	if out != done {
 		return nil, false
 	}
+	f.ledger.answer(owner)
 	item.id = got.text("id")
 	item.fact = f.book.add(kind.noun, item.isWhole)
 	return item, true
