@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -32,12 +33,12 @@ func (l providerLine) judgeSilence(err error) finding {
 	case "provider_redirected":
 		return refuse(host+" redirects elsewhere, which is not followed", "Set "+settings.Address+" to where the service is now.")
 	case "provider_model_not_found":
-		return warned(areaProvider, l.label(), "answers, but lists no models at "+host+listPath(l.endpoint),
-			"Check "+settings.Address+": most services want it to end in /v1. A service without a list of models cannot be asked without generating.")
+		action := cmp.Or(l.endpoint.NoList, "Check "+settings.Address+": most services want it to end in /v1. A service without a list of models cannot be asked without generating.")
+		return warned(areaProvider, l.label(), "answers, but lists no "+l.nouns()+" at "+host+listPath(l.endpoint), action)
 	case "provider_rate_limited":
 		return warned(areaProvider, l.label(), host+" is limiting requests right now", "Ask again later.")
 	case "provider_bad_answer", "provider_answer_too_large", "provider_cut_off":
-		return refuse(host+" answers, but not with a list of models", "Check "+settings.Address+": it may be the address of a web page.")
+		return refuse(host+" answers, but not with a list of "+l.nouns(), "Check "+settings.Address+": it may be the address of a web page.")
 	case "provider_timeout":
 		return refuse(host+" did not answer within 10 seconds", "Check "+settings.Address+", and that it runs.")
 	case "provider_unavailable":
@@ -56,6 +57,9 @@ func (l providerLine) judgeOther(err error) finding {
 	}
 	return skipped(areaProvider, l.label(), "not asked to the end: the time was over")
 }
+
+// nouns returns what the provider lists.
+func (l providerLine) nouns() string { return cmp.Or(l.endpoint.Noun, "models") }
 
 // listPath returns the path of an endpoint's list.
 func listPath(endpoint *probe.Endpoint) string {
@@ -84,19 +88,20 @@ func (l providerLine) judgeList(models probe.Models, now time.Time) []finding {
 		list = append(list, l.judgeListed(id, models, now)...)
 	}
 	if len(list) == 0 {
-		list = append(list, fine(areaProvider, l.label(), fmt.Sprintf("%s; every configured model is among the %d it lists", accepted, len(models))))
+		list = append(list, fine(areaProvider, l.label(), fmt.Sprintf("%s; all configured %s are among the %d it lists", accepted, l.nouns(), len(models))))
 	}
 	return list
 }
 
 func (l providerLine) judgeListed(id string, models probe.Models, now time.Time) []finding {
-	action := "Change " + l.endpoint.ModelSetting(id) + " to another model that it lists."
+	noun := strings.TrimSuffix(l.nouns(), "s")
+	action := "Change " + l.endpoint.ModelSetting(id) + " to another " + noun + " that it lists."
 	model, listed := models.Find(id)
 	switch {
 	case !listed && lifetime.IsOpenAI(l.endpoint.BaseURL):
-		return []finding{failed(areaProvider, l.label(), "answered, and does not list the model "+id, action)}
+		return []finding{failed(areaProvider, l.label(), "answered, and does not list the "+noun+" "+id, action)}
 	case !listed:
-		return []finding{warned(areaProvider, l.label(), fmt.Sprintf("answered, and does not list the model %s among its %d", id, len(models)), action)}
+		return []finding{warned(areaProvider, l.label(), fmt.Sprintf("answered, and does not list the %s %s among its %d", noun, id, len(models)), action)}
 	case model.Ends.IsZero():
 		return nil
 	case !now.Before(model.Ends):

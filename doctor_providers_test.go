@@ -244,3 +244,46 @@ func TestPicturesAndVoicesAreAskedAtTheirOwnLists(t *testing.T) {
 		}
 	}
 }
+
+// Servers of pictures and voices that run beside this one are asked for what they have.
+func TestServersOfPicturesAndVoicesSayWhatTheyHave(t *testing.T) {
+	answers := map[string]string{
+		"/sdapi/v1/sd-models": `[{"title":"sd15.safetensors [6ce0161689]","model_name":"sd15"}]`,
+		"/voices":             `{"en_US-lessac-medium":{"audio":{"sample_rate":22050}}}`,
+	}
+	server := newLister(t, func(w http.ResponseWriter, r *http.Request) {
+		if answers[r.URL.Path] == "" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(answers[r.URL.Path]))
+	})
+	ask := func(model, voice, base string) map[string]finding {
+		cfg := doctorsConfig(t, func(c *config.Config) {
+			c.Image.Upstreams = []image.Upstream{{Name: "i", Type: "a1111", BaseURL: base, DefaultModel: model}}
+			c.Speech.Upstreams = []speech.Upstream{{Name: "s", Type: "piper", BaseURL: base, Voices: []string{"en_US-lessac-medium", voice}}}
+		})
+		found := map[string]finding{}
+		for _, f := range (&examination{cfg: cfg, now: atTheEndOfNovember, online: true}).run(t.Context()).Findings {
+			found[f.Name] = f // what was answered comes last
+		}
+		return found
+	}
+	for name, test := range map[string]struct {
+		found        map[string]finding
+		status       status
+		image, voice string // parts of what is said
+	}{
+		"there":   {ask("sd15", "en_US-lessac-medium", server.URL), statusOK, "all configured models", "all configured voices"},
+		"by hash": {ask("sd15.safetensors [6ce0161689]", "en_US-lessac-medium", server.URL), statusOK, "all configured models", "all configured voices"},
+		"missing": {ask("sdxl", "de_DE-thorsten-low", server.URL), statusWarning, "does not list the model sdxl", "does not list the voice de_DE-thorsten-low"},
+		"API off": {ask("sd15", "en_US-lessac-medium", server.URL+"/elsewhere"), statusWarning, "--api", "server of 2025"},
+	} {
+		for provider, part := range map[string]string{"image/i": test.image, "speech/s": test.voice} {
+			if f := test.found[provider]; f.Status != test.status || !strings.Contains(f.Detail+" "+f.Action, part) {
+				t.Errorf("%s, %s: %+v", name, provider, f)
+			}
+		}
+	}
+}

@@ -26,11 +26,12 @@ func newA1111(upstream Upstream, cores gate) *a1111 {
 	return &a1111{upstream: upstream, caller: newCaller(upstream), cores: cores}
 }
 
-// status has no address of a list: the server is not asked what it offers.
 func (a *a1111) status() ProviderStatus {
+	endpoint := a.upstream.endpoint(a.upstream.BaseURL + "/sdapi/v1/sd-models")
+	endpoint.NoList = "Start it with --api, or correct " + endpoint.Settings.Address + "."
 	return ProviderStatus{
 		Name: a.upstream.Name, Models: a.upstream.Models, Remote: true, Note: "sends prompts to " + hostOf(a.upstream.BaseURL),
-		Endpoint: a.upstream.endpoint(""),
+		Endpoint: endpoint,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"llmhist/platform/audio"
 	"llmhist/platform/fault"
 	"llmhist/platform/outbound"
+	"llmhist/platform/probe"
 )
 
 const (
@@ -49,6 +50,15 @@ func (p *piper) models(context.Context) []model {
 		formats: []audio.Format{audio.WAV}, slowest: MinSpeed, fastest: MaxSpeed, match: p.matchVoice,
 		note: "Piper, at the configured server " + p.name() + ".",
 	})}
+}
+
+// endpoint has the voices in the place of models.
+func (p *piper) endpoint() *probe.Endpoint {
+	endpoint := p.remote.endpoint()
+	endpoint.ListURL, endpoint.Members, endpoint.Noun, endpoint.Models = endpoint.BaseURL+"/voices", true, "voices", p.upstream.Voices
+	endpoint.NoList = "Check " + endpoint.Settings.Address + ", unless it is a server of 2025, which has no list of voices and speaks all the same."
+	endpoint.Settings.Model, endpoint.Settings.Models = p.upstream.key("voices"), p.upstream.key("voices")
+	return endpoint
 }
 
 // piperCall is the body of POST /synthesize.

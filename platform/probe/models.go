@@ -58,6 +58,19 @@ func parseModels(data []byte) (Models, error) {
 	return nil, errNoList
 }
 
+// parseMembers reads an object of which each member is named after what it describes.
+func parseMembers(data []byte) (Models, error) {
+	var members map[string]map[string]any
+	if json.Unmarshal(data, &members) != nil || members == nil {
+		return nil, errNoList
+	}
+	models := make(Models, 0, len(members))
+	for name := range members {
+		models = append(models, Model{ID: name})
+	}
+	return models, nil
+}
+
 // listed is an entry of a list: a name, or an object that has one.
 type listed struct {
 	id      string
@@ -74,6 +87,8 @@ func (l *listed) UnmarshalJSON(data []byte) error {
 		ID      string   `json:"id"`
 		Name    string   `json:"name"`
 		Aliases []string `json:"aliases"`
+		File    string   `json:"model_name"` // of AUTOMATIC1111's web UI, with its hash in "title"
+		Title   string   `json:"title"`
 		Ends    any      `json:"shutdown_date"` // a date, null, or whatever a server makes of it
 	}
 	if err := json.Unmarshal(data, &entry); err != nil {
@@ -82,6 +97,9 @@ func (l *listed) UnmarshalJSON(data []byte) error {
 	l.id, l.aliases = entry.ID, entry.Aliases
 	if l.id == "" {
 		l.id = entry.Name
+	}
+	if l.id == "" && entry.File != "" {
+		l.id, l.aliases = entry.File, []string{entry.Title}
 	}
 	l.ends, _ = entry.Ends.(string)
 	return nil

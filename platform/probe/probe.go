@@ -18,8 +18,11 @@ type Endpoint struct {
 	BaseURL  string   // as configured, without credentials
 	ListURL  string   // where it lists its models; "" = nothing can be asked without generating
 	OpenList bool     // it lists them for everyone, so that the list says nothing of a key
+	Members  bool     // the list is an object with a member of each one's name
+	NoList   string   // what the operator should do where it has no such list; "" = as of most services
 	HasKey   bool     // the operator gave a credential
 	Models   []string // the configured ones as the provider calls them, the default first
+	Noun     string   // what they are; "" = models
 	Settings Settings
 	// Authorize adds the credentials to a request; nil = there are none. They
 	// are behind a function, so that printing an Endpoint shows none.
@@ -79,11 +82,18 @@ func List(ctx context.Context, name string, endpoint Endpoint) (Models, error) {
 	if strings.HasSuffix(kind, "html") {
 		return nil, badAnswer(name, "answered with a web page where a list of models was expected")
 	}
-	models, err := parseModels(data)
+	models, err := endpoint.parse(data)
 	if err != nil {
 		return nil, badAnswer(name, "answered with something that is no list of models")
 	}
 	return models, nil
+}
+
+func (e Endpoint) parse(data []byte) (Models, error) {
+	if e.Members {
+		return parseMembers(data)
+	}
+	return parseModels(data)
 }
 
 func badAnswer(provider, what string) error {

@@ -38,9 +38,10 @@ func TestModelsAreReadInEveryUsualShape(t *testing.T) {
 		`["flux","turbo"]`:                           {{ID: "flux"}, {ID: "turbo"}},
 		`[{"name":"o/flux","aliases":["flux"]}]`:     {{ID: "o/flux", Aliases: []string{"flux"}}},
 		`[{"id":"openai/gpt-4o","shutdown_date":5}]`: {{ID: "openai/gpt-4o"}},
-		`{"error":"no"}`:                             nil,
-		`"text"`:                                     nil,
-		``:                                           nil,
+		`[{"title":"sd15.safetensors [6ce0161689]","model_name":"sd15","hash":"6ce0161689"}]`: {{ID: "sd15", Aliases: []string{"sd15.safetensors [6ce0161689]"}}},
+		`{"error":"no"}`: nil,
+		`"text"`:         nil,
+		``:               nil,
 	} {
 		endpoint := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodGet || r.URL.Path != "/v1/models" || r.Header.Get("Authorization") != "Bearer hidden" {
@@ -58,6 +59,25 @@ func TestModelsAreReadInEveryUsualShape(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, models); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", body, err, diff)
+		}
+	}
+}
+
+func TestAListCanBeAnObjectWithAMemberOfEachName(t *testing.T) {
+	for body, want := range map[string]string{`{"en_US-lessac-medium":{"audio":{"sample_rate":22050}}}`: "en_US-lessac-medium", `{}`: "", `{"detail":"no"}`: "error", `[]`: "error"} {
+		endpoint := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, body)
+		})
+		endpoint.Members = true
+		models, err := List(t.Context(), "one", endpoint)
+		switch {
+		case want == "error":
+			if fault.CodeOf(err) != "provider_bad_answer" {
+				t.Errorf("%s: %v %v", body, models, err)
+			}
+		case err != nil, want == "" && len(models) != 0, want != "" && (len(models) != 1 || models[0].ID != want):
+			t.Errorf("%s: %v %v", body, models, err)
 		}
 	}
 }
