@@ -50,6 +50,7 @@ func (a *App) doJobs(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(jobsAfter):
+		a.analytics.WarnIfBehind(ctx)
 		a.jobs.Run(ctx)
 	}
 }

@@ -69,7 +69,8 @@ type CheckedSums struct {
 // With a report that repairs it adds events that the sums lack. It never lowers
 // a sum: events that are not there any more are no proof against it. Before that
 // it compares the sums over longer times and over everyone with those of the
-// hours, by their totals of each month, and makes them again where they differ.
+// hours, by their totals of each month, and in SQL when each account came first
+// and last, and makes them again where they differ.
 func Check(ctx context.Context, sums CheckedSums, report *check.Report, accounts check.Accounts) error {
 	store, ok := sums.Repository.(checked)
 	if !ok {
@@ -82,6 +83,9 @@ func Check(ctx context.Context, sums CheckedSums, report *check.Report, accounts
 		return err
 	}
 	if err := c.compareMonths(ctx); err != nil {
+		return err
+	}
+	if err := c.compareAccounts(ctx); err != nil {
 		return err
 	}
 	from, err := c.firstWhole(ctx, sums.KeepEvents)

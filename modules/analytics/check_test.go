@@ -62,10 +62,12 @@ func (s store) deleteHours(t *testing.T) {
 	t.Helper()
 	if s.sql != nil {
 		err := s.sql.Write(t.Context(), func(tx *gorm.DB) error {
-			if err := tx.Exec("DELETE FROM analytics_hours").Error; err != nil {
-				return err
+			for _, table := range []string{"analytics_hours", "analytics_latencies", "analytics_accounts"} {
+				if err := tx.Exec("DELETE FROM " + table).Error; err != nil {
+					return err
+				}
 			}
-			return tx.Exec("DELETE FROM analytics_latencies").Error
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)

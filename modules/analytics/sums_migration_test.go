@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"gorm.io/gorm"
 
 	"llmhist/migrations"
 	"llmhist/platform/database"
@@ -33,20 +32,7 @@ func TestHoursThatWereThereBeforeTheLongerSumsAreInThem(t *testing.T) {
 	testkit.EachDatabaseBefore(t, "00011", func(t *testing.T, db *database.DB) {
 		random := rand.New(rand.NewPCG(5, 9))
 		events := randomEvents(random, 600)
-		stored := map[string]bool{}
-		for _, e := range events {
-			stored[e.ID] = true
-		}
-		hours, latencies := rollUp(events, stored)
-		err := db.Write(t.Context(), func(tx *gorm.DB) error { // as releases before the longer sums did
-			if err := addHours(database.In(tx), hours); err != nil {
-				return err
-			}
-			return addLatencies(database.In(tx), latencies)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		addAsBefore(t, db, events...)
 		if n, err := db.Migrate(t.Context(), migrations.Files); n == 0 || err != nil {
 			t.Fatal(n, err)
 		}

@@ -60,13 +60,9 @@ func (r *mongoRepository) areComplete(ctx context.Context) (bool, error) {
 	return state.Complete, err
 }
 
-// atStart bounds the comparison that nothing waits for but the start.
-const atStart = 5 * time.Second
-
 // warnIfBehind says when a release without longer sums was here since they were
-// made, as far as the newest hours tell. Other servers may serve: the sums are
-// made again by a check that nobody works beside. A server that reads everything
-// to find some documents (see ByIDAlone) is not asked.
+// made, as far as the newest hours tell. A server that reads everything to find
+// some documents (see ByIDAlone) is not asked.
 func (r *mongoRepository) warnIfBehind(ctx context.Context) {
 	if r.byID {
 		return
@@ -79,13 +75,8 @@ func (r *mongoRepository) warnIfBehind(ctx context.Context) {
 			return
 		}
 	}
-	r.db.Logger().ErrorContext(ctx, "sums of usage lack hours that an older release stored: stop all servers and run llmhist check --repair")
+	r.db.Logger().ErrorContext(ctx, sumsBehind)
 }
-
-// comparedAtStart is how much of the newest hours a start compares: few enough to
-// be read in a moment, and those in which a release that was here last stored
-// something.
-const comparedAtStart = 3 * 24 * time.Hour
 
 // areBehind reports whether the sums of everyone by hour are not those of the newest
 // hours. Hours that a batch is at work on are passed over: one that adds to them

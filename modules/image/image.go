@@ -50,6 +50,8 @@ type Image struct {
 	Took       time.Duration // from the accepted request to the end, whole milliseconds
 	CreatedAt  time.Time     // UTC, whole milliseconds
 	FinishedAt time.Time     // zero while unfinished
+
+	Damage error // why a list has only a part of it: Media's texts and FinishedAt cannot be read
 }
 
 // Media describes the stored picture; zero unless completed.

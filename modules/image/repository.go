@@ -18,7 +18,8 @@ type repository interface {
 	Find(ctx context.Context, id string) (Image, error)
 	// List returns a page of the rows in scope whose prompt contains query
 	// (ASCII letters of either case, all other characters as they are; "" =
-	// all), and how many there are. The list is never nil.
+	// all), and how many there are. The list is never nil. A row that cannot be
+	// read hides no other: it is there with its Damage and without what that took.
 	List(ctx context.Context, scope Scope, query string, page web.Page) ([]Image, int64, error)
 	// Finish stores the outcome of a row that image.Instance is processing,
 	// exactly once: a row that is gone is a NotFound fault, one that is finished

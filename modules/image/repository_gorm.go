@@ -228,6 +228,20 @@ func (row imageRow) image() (Image, error) {
 	if err := json.Unmarshal([]byte(row.Metadata), &metadata); err != nil {
 		return Image{}, fault.Wrap(err, fault.Internal, "row_damaged", "A stored image cannot be read.")
 	}
+	return row.imageWith(metadata), nil
+}
+
+// listed returns the image as lists have it, whatever its metadata are.
+func (row imageRow) listed() Image {
+	image, err := row.image()
+	if err != nil {
+		image = row.imageWith(rowMetadata{})
+		image.Damage = err
+	}
+	return image
+}
+
+func (row imageRow) imageWith(metadata rowMetadata) Image {
 	image := Image{
 		ID: row.ID, UserID: row.UserID, RequestID: row.RequestID,
 		Prompt: row.Prompt, NegativePrompt: row.NegativePrompt, Size: row.Size, Style: row.Style, Seed: row.Seed,
@@ -243,17 +257,5 @@ func (row imageRow) image() (Image, error) {
 	if metadata.CompletedAt != nil {
 		image.FinishedAt = metadata.CompletedAt.UTC()
 	}
-	return image, nil
-}
-
-func imagesOf(rows []imageRow) ([]Image, error) {
-	list := make([]Image, len(rows))
-	for i, row := range rows {
-		image, err := row.image()
-		if err != nil {
-			return nil, err
-		}
-		list[i] = image
-	}
-	return list, nil
+	return image
 }

@@ -80,7 +80,11 @@ func takePage(rows *gorm.DB) ([]Image, error) {
 	if err := rows.Order(newestFirst).Find(&page).Error; err != nil {
 		return nil, database.Fault(err)
 	}
-	return imagesOf(page)
+	list := make([]Image, len(page))
+	for i, row := range page {
+		list[i] = row.listed()
+	}
+	return list, nil
 }
 
 const totalQuery = `SELECT CAST(COALESCE(SUM(images), 0) AS BIGINT) FROM image_counts WHERE scope = ?`

@@ -31,6 +31,7 @@ type service struct {
 	instance string
 	living   func(ctx context.Context) (map[string]bool, error)
 	inFlight sync.Map // ids this process is at work on
+	damaged  history.Damaged
 }
 
 // Generate makes a picture and returns it completed. A fault after the request
@@ -112,7 +113,7 @@ func (s *service) ListOwn(ctx context.Context, page web.Page) ([]Image, int64, e
 	if err != nil {
 		return nil, 0, err
 	}
-	return s.repository.List(ctx, OwnedBy(caller.UserID), "", page)
+	return s.list(ctx, OwnedBy(caller.UserID), "", page)
 }
 
 // ListAll returns a page of the images the caller may administer, newest
@@ -139,7 +140,16 @@ func (s *service) ListAll(ctx context.Context, userID *int64, query string, page
 	case userID != nil:
 		scope = OwnedBy(*userID)
 	}
-	return s.repository.List(ctx, scope, query, page)
+	return s.list(ctx, scope, query, page)
+}
+
+// list returns a page and says in the log which of its rows are damaged.
+func (s *service) list(ctx context.Context, scope Scope, query string, page web.Page) ([]Image, int64, error) {
+	list, total, err := s.repository.List(ctx, scope, query, page)
+	for _, image := range list {
+		s.damaged.Tell(ctx, s.logger, image.ID, image.Damage)
+	}
+	return list, total, err
 }
 
 // Download returns a link to the picture. An image without one is a Conflict

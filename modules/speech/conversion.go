@@ -51,6 +51,10 @@ type Conversion struct {
 	UpdatedAt  time.Time
 
 	AudioURL string // signed link made for one answer, never stored; "" without sound
+
+	// Damage is why a list has only a part of it: what its row keeps as metadata
+	// (Provider, RequestID, Latency, StatusCode, CostUSD) cannot be read.
+	Damage error
 }
 
 // MediaKey returns the key of the sound, "" until it is complete.

@@ -85,7 +85,12 @@ type bench struct {
 
 func newBench(t testing.TB, providers ...provider) *bench {
 	t.Helper()
-	b := &bench{clock: testkit.NewClock(), db: testkit.SQLite(t), bucket: testkit.Bucket(t, "speech-test")}
+	return newBenchOn(t, testkit.SQLite(t), providers...)
+}
+
+func newBenchOn(t testing.TB, db *database.DB, providers ...provider) *bench {
+	t.Helper()
+	b := &bench{clock: testkit.NewClock(), db: db, bucket: testkit.Bucket(t, "speech-test")}
 	convert := &transcoder{programs: newPrograms()} // nothing installed
 	b.Module = newModule(&catalog{order: providers, all: providers, convertible: convert.can}, convert, b.deps(b.bucket))
 	return b

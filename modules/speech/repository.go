@@ -21,7 +21,8 @@ type Repository interface {
 	Find(ctx context.Context, id string) (Conversion, error)
 	// List returns the conversions that filter chooses, newest first and by id
 	// among those of one moment, skipping offset and returning at most limit;
-	// and how many there are in all. The list is never nil.
+	// and how many there are in all. The list is never nil. One that cannot be
+	// read hides no other: it is there with its Damage and without what that took.
 	List(ctx context.Context, filter Filter, limit, offset int) ([]Conversion, int64, error)
 	// ListIDs returns the ids of at most limit conversions of whom the filter
 	// names, whatever their text, newest first. Those that cannot be read are

@@ -66,8 +66,11 @@ func (r *gormRepository) List(ctx context.Context, filter Filter, limit, offset 
 	if err := r.db.Read(ctx).Where("id IN ?", ids).Order(newestFirst).Find(&rows).Error; err != nil {
 		return nil, 0, database.Fault(err)
 	}
-	list, err := conversions(rows)
-	return list, total, err
+	list := make([]Conversion, len(rows))
+	for i, row := range rows {
+		list[i] = row.listed()
+	}
+	return list, total, nil
 }
 
 // chosen begins a query for what filter chooses.
@@ -195,6 +198,20 @@ func (row conversionRow) conversion() (Conversion, error) {
 	if err := json.Unmarshal([]byte(row.Metadata), &facts); err != nil {
 		return Conversion{}, fault.Wrap(err, fault.Internal, "row_damaged", "A stored conversion cannot be read.")
 	}
+	return row.conversionWith(facts), nil
+}
+
+// listed returns the conversion as lists have it, whatever its metadata are.
+func (row conversionRow) listed() Conversion {
+	c, err := row.conversion()
+	if err != nil {
+		c = row.conversionWith(metadata{})
+		c.Damage = err
+	}
+	return c
+}
+
+func (row conversionRow) conversionWith(facts metadata) Conversion {
 	c := Conversion{
 		ID: row.ID, UserID: row.UserID, Text: row.Text, Language: row.Language, Voice: orZero(row.Voice),
 		Provider: facts.Provider, Model: row.Model, Speed: row.Speed, Format: audio.Format(row.Format),
@@ -206,19 +223,7 @@ func (row conversionRow) conversion() (Conversion, error) {
 	if row.ErrorCode != nil {
 		c.Failure = &Failure{Code: *row.ErrorCode, Detail: orZero(row.ErrorDetail)}
 	}
-	return c, nil
-}
-
-func conversions(rows []conversionRow) ([]Conversion, error) {
-	list := make([]Conversion, 0, len(rows))
-	for _, row := range rows {
-		c, err := row.conversion()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, c)
-	}
-	return list, nil
+	return c
 }
 
 // notFound is the one answer for what is absent and for what is not visible.

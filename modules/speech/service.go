@@ -34,6 +34,7 @@ type service struct {
 	instance string
 	living   func(ctx context.Context) (map[string]bool, error)
 	inFlight sync.Map // ids this process is at work on
+	damaged  history.Damaged
 }
 
 // Generate speaks a text and returns the completed conversion. Nothing is
@@ -87,7 +88,7 @@ func (s *service) ListOwn(ctx context.Context, page web.Page) ([]Conversion, int
 	if err != nil {
 		return nil, 0, err
 	}
-	list, total, err := s.repository.List(ctx, Filter{UserID: caller.UserID}, page.Size, page.Offset())
+	list, total, err := s.list(ctx, Filter{UserID: caller.UserID}, page)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -123,7 +124,16 @@ func (s *service) ListAll(ctx context.Context, userID *int64, query string, page
 	case caller.Admin():
 		filter.Everyone = true
 	}
-	return s.repository.List(ctx, filter, page.Size, page.Offset())
+	return s.list(ctx, filter, page)
+}
+
+// list returns a page and says in the log which of its rows are damaged.
+func (s *service) list(ctx context.Context, filter Filter, page web.Page) ([]Conversion, int64, error) {
+	list, total, err := s.repository.List(ctx, filter, page.Size, page.Offset())
+	for _, c := range list {
+		s.damaged.Tell(ctx, s.logger, c.ID, c.Damage)
+	}
+	return list, total, err
 }
 
 // Download returns a link to the sound. A conversion without one is a Conflict
