@@ -152,11 +152,13 @@ func (c *Client) attempt(ctx context.Context, request *http.Request, number int)
 	if err != nil {
 		return nil, c.callFault(ctx, err)
 	}
-	response.Body = c.guard(ctx, response.Body)
+	body := c.guard(ctx, response.Body)
+	response.Body = body
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		defer func() { _ = response.Body.Close() }()
 		return nil, StatusFault(c.provider, response)
 	}
+	body.answers = true
 	return response, nil
 }
 
