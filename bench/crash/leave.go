@@ -6,8 +6,9 @@ import (
 
 // LeaveStreams has clients leave streamed answers at random bytes until so many
 // did, at most for a time. Then it waits until the server has put away what had
-// come, and finds what each client saw at the beginning of what is kept. No
-// server is killed, so that nothing excuses an answer that is lost.
+// come, and finds what each client saw at the beginning of what is kept, and every
+// request counted. No server is killed, so that nothing excuses an answer that is
+// lost.
 func (r *Run) LeaveStreams(leavers int, within time.Duration) error {
 	r.cycles++
 	r.field.strict = true
@@ -26,6 +27,7 @@ func (r *Run) LeaveStreams(leavers int, within time.Duration) error {
 	if err := r.untilAllEnded(10 * time.Second); err != nil {
 		return err
 	}
+	r.lookAtUsage()
 	list := r.field.book.all()
 	r.verified += len(list)
 	hold(r.client(), list, r.violate)

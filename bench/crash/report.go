@@ -16,6 +16,7 @@ func (r *Run) Acknowledged(kind string) int { return r.field.book.totals()[kind]
 var Kinds = []string{
 	"image", "image deletion", "speech", "speech deletion", "chat session", "chat answer", "streamed answer", "left stream", "chat session deletion",
 	"registration", "sign-in", "rotation", "reuse refused", "session revocation", "sign-out", "API key", "API key deletion", "quota", "account deletion",
+	"usage figures",
 }
 
 // Report says in a few lines what was done and what was found.

@@ -290,12 +290,15 @@ func (r *Run) killWhileStarting() error {
 // newestFacts is how many of the facts of one cycle are verified after it.
 const newestFacts = 200
 
-// look verifies the newest facts, or all.
+// look verifies the newest facts and what usage was counted, or everything.
 func (r *Run) look() {
 	if every := r.options.FullEvery; every > 0 && r.cycles%every == 0 {
 		r.lookAtAll()
 		r.check()
 		return
+	}
+	if !r.field.remote { // where events may take long to be counted, only with everything
+		r.lookAtUsage()
 	}
 	list := r.field.book.newest(newestFacts)
 	r.verified += len(list)
@@ -305,6 +308,7 @@ func (r *Run) look() {
 // lookAtAll verifies everything that was acknowledged, that nothing is half visible,
 // and that usage is counted. The server was started after the last fault, and nobody writes.
 func (r *Run) lookAtAll() {
+	r.lookAtUsage()
 	look := func(at func() error) {
 		if err := patiently(at); err != nil {
 			r.violate("%v", err)
@@ -314,7 +318,6 @@ func (r *Run) lookAtAll() {
 	look(func() error { return r.field.nothingHalf(r.client(), sounds, r.bucket("llmhist-speech-dev")) })
 	for _, a := range r.chatters {
 		look(func() error { return r.field.chatsEnded(r.client(), a) })
-		look(func() error { return r.field.accounted(r.client(), a) })
 	}
 	_ = r.field.book.newest(0)
 	list := r.field.book.all()

@@ -58,6 +58,7 @@ func (w *chatWriter) step() bool {
 	}
 	got, out := w.field.ask(http.MethodPost, "/chat", w.owner.access, body, http.StatusOK)
 	if out != done {
+		w.field.ledger.unask(w.owner.access, got.err)
 		w.now = nil
 		return false
 	}
@@ -166,6 +167,7 @@ func (w *chatWriter) streamed(question string, body object) bool {
 	began := time.Now()
 	response, err := w.field.client.Load().open(ctx, http.MethodPost, "/chat", w.owner.access, body)
 	if err != nil {
+		w.field.ledger.unask(w.owner.access, err)
 		w.field.judge("POST /chat, streamed", began, answer{err: err})
 		w.now = nil
 		return false

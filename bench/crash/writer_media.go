@@ -80,6 +80,7 @@ func (f *field) generate(kind media, owner string) (*made, bool) {
 	f.ledger.ask(owner)
 	got, out := f.ask(http.MethodPost, kind.path+"/generate", owner, kind.ask(item.mark), http.StatusCreated)
 	if out != done {
+		f.ledger.unask(owner, got.err)
 		return nil, false
 	}
 	f.ledger.answer(owner)

@@ -51,7 +51,7 @@ func (w *quotaWriter) begin() bool {
 		return false
 	}
 	q := &allowance{owner: a, limit: imagesPerDay, day: today()}
-	q.fact = w.field.book.add("quota", func(c *client) error { return q.holds(c, w.field.admin) })
+	q.fact = w.field.book.add("quota", func(c *client) error { return w.field.allowed(c, q) })
 	w.now, w.items = q, nil
 	return true
 }
@@ -62,6 +62,7 @@ func today() string { return time.Now().UTC().Format(time.DateOnly) }
 func (w *quotaWriter) use() bool {
 	q := w.now
 	item := &made{kind: pictures, mark: w.field.mark("image"), owner: q.owner.access}
+	w.field.ledger.ask(q.owner.access)
 	began := time.Now()
 	got := w.field.client.Load().call(http.MethodPost, "/image/generate", q.owner.access, pictures.ask(item.mark))
 	q.mu.Lock()
@@ -74,11 +75,13 @@ func (w *quotaWriter) use() bool {
 			w.field.violate("a quota of %d is used up after %d images and %d requests without an answer", q.limit, q.given, q.lost)
 		}
 	case w.field.judge("POST /image/generate with a quota", began, got, http.StatusCreated) == done:
+		w.field.ledger.answer(q.owner.access)
 		q.given++
 		item.id = got.text("id")
 		item.fact = w.field.book.add("image", item.isWhole)
 		w.items = append(w.items, item)
 	default:
+		w.field.ledger.unask(q.owner.access, got.err)
 		q.lost++
 		return false
 	}
@@ -88,9 +91,9 @@ func (w *quotaWriter) use() bool {
 	return true
 }
 
-// holds finds the quota as it was set, and used up where it was.
-func (q *allowance) holds(c *client, admin string) error {
-	found, err := c.find(fmt.Sprintf("/admin/users/%d", q.owner.id), admin)
+// allowed finds the quota as it was set, and used up where it was.
+func (f *field) allowed(c *client, q *allowance) error {
+	found, err := c.find(fmt.Sprintf("/admin/users/%d", q.owner.id), f.admin)
 	if err != nil {
 		return err
 	}
@@ -103,6 +106,7 @@ func (q *allowance) holds(c *client, admin string) error {
 	if !q.empty || q.day != today() {
 		return nil
 	}
+	f.ledger.ask(q.owner.access)
 	if got := c.call(http.MethodPost, "/image/generate", q.owner.access, pictures.ask("one too many")); !got.is(http.StatusTooManyRequests) {
 		return &unexpected{"an image beyond the quota", got}
 	}
