@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"llmhist/platform/jobs"
@@ -50,8 +51,10 @@ func (a *App) doJobs(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(jobsAfter):
-		a.analytics.WarnIfBehind(ctx)
+		var looking sync.WaitGroup
+		looking.Go(func() { a.analytics.WarnIfBehind(ctx) })
 		a.jobs.Run(ctx)
+		looking.Wait()
 	}
 }
 

@@ -57,7 +57,7 @@ func answerAsGuardedMongo(connection net.Conn) {
 		if _, err := io.ReadFull(connection, body); err != nil {
 			return
 		}
-		greeting, _ := bson.Marshal(bson.D{{Key: "ok", Value: 1}, {Key: "isWritablePrimary", Value: true}, {Key: "ismaster", Value: true}, {Key: "helloOk", Value: true},
+		greeting, _ := bson.Marshal(bson.D{{Key: "ok", Value: 1}, {Key: "isWritablePrimary", Value: true}, {Key: "ismaster", Value: true}, {Key: "helloOk", Value: true}, {Key: "msg", Value: "isdbgrid"},
 			{Key: "minWireVersion", Value: 0}, {Key: "maxWireVersion", Value: 21}, {Key: "saslSupportedMechs", Value: bson.A{"SCRAM-SHA-256"}}})
 		refusal, _ := bson.Marshal(bson.D{{Key: "ok", Value: 0}, {Key: "code", Value: 18}, {Key: "codeName", Value: "AuthenticationFailed"},
 			{Key: "errmsg", Value: "Authentication failed for me:" + hiddenWord}})

@@ -22,8 +22,8 @@ const (
 // lack, whatever is added meanwhile. MongoDB cannot: there the start looks, before
 // anything is served.
 type comparedServing interface {
-	// CountLackingHours returns in how many of the newest hours up to now the sums
-	// of everyone have fewer requests than the hours.
+	// CountLackingHours returns in how many of the newest hours, counted back from the
+	// last one up to now, the sums of everyone have fewer requests than the hours.
 	CountLackingHours(ctx context.Context, now time.Time) (int64, error)
 }
 

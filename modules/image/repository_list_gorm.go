@@ -37,7 +37,7 @@ func (r *sqlRepository) List(ctx context.Context, scope Scope, query string, pag
 	if int64(page.Offset()) >= total {
 		return []Image{}, total, nil
 	}
-	list, err := takePage(rows.Offset(page.Offset()).Limit(page.Size)) // with an offset only of images that came in between
+	list, err := takePage(rows.Offset(page.Offset()).Limit(page.Size)) // with an offset only of what came or went in between
 	return list, total, err
 }
 

@@ -259,9 +259,12 @@ func redactMongo(err error, uri logging.Secret) string {
 }
 
 // userOf returns the user:password of a MongoDB URI, which is not always a URL: it
-// can name several hosts.
+// can name several hosts. As the driver has it, they end at the first @.
 func userOf(uri string) string {
 	_, rest, _ := strings.Cut(uri, "://")
-	rest, _, _ = strings.Cut(rest, "?")
-	return rest[:max(strings.LastIndexByte(rest, '@'), 0)]
+	user, _, has := strings.Cut(rest, "@")
+	if !has {
+		return ""
+	}
+	return user
 }

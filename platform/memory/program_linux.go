@@ -33,20 +33,24 @@ func forgetProgram() {
 type addresses struct{ from, to uintptr }
 
 // unchangedParts returns where a file is mapped into memory for nothing but reading
-// and execution, and nothing in memory differs from the file, as relocations and a
-// debugger's breakpoints do: that would be lost. mappings is in the format of smaps,
-// proc_pid_smaps(5).
+// and execution, and nothing in memory or swapped out differs from the file, as
+// relocations and a debugger's breakpoints do: that would be lost. mappings is in the
+// format of smaps, proc_pid_smaps(5), where Swap comes after Anonymous.
 func unchangedParts(mappings io.Reader, file string) (parts []addresses) {
 	var part addresses
-	ofFile := false
+	ofFile, changed := false, false
 	lines := bufio.NewScanner(mappings)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		switch {
 		case len(fields) >= 5 && !strings.HasSuffix(fields[0], ":"):
 			_, err := fmt.Sscanf(fields[0], "%x-%x", &part.from, &part.to)
+			changed = false
 			ofFile = err == nil && strings.HasSuffix(lines.Text(), " "+file) && !strings.Contains(fields[1], "w")
-		case ofFile && len(fields) >= 2 && fields[0] == "Anonymous:" && fields[1] == "0":
+		case len(fields) < 2 || fields[0] != "Anonymous:" && fields[0] != "Swap:":
+		case fields[1] != "0":
+			changed = true
+		case ofFile && !changed && fields[0] == "Swap:":
 			parts = append(parts, part)
 		}
 	}

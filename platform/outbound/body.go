@@ -12,7 +12,7 @@ import (
 )
 
 // guard bounds a response body in size and in silence. ctx is that of the call.
-func (c *Client) guard(ctx context.Context, body io.ReadCloser) *guardedBody {
+func (c *Client) guard(ctx context.Context, body io.ReadCloser) io.ReadCloser {
 	g := &guardedBody{ctx: ctx, client: c, body: body, left: c.limits.MaxBytes}
 	g.idle = time.AfterFunc(c.limits.Idle, g.silence)
 	g.idle.Stop()
@@ -25,8 +25,6 @@ type guardedBody struct {
 	body   io.ReadCloser
 	left   int64
 	idle   *time.Timer
-
-	answers bool // what it breaks off with tells of the provider, once
 
 	mu     sync.Mutex
 	silent bool
@@ -56,12 +54,7 @@ func (g *guardedBody) Read(p []byte) (int, error) {
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
-	err = g.readFault(err)
-	if g.answers && outcomeOf(err) != Left {
-		g.answers = false
-		g.client.breaker.broke()
-	}
-	return n, err
+	return n, g.readFault(err)
 }
 
 func (g *guardedBody) readFault(err error) error {

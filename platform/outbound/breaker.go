@@ -65,14 +65,6 @@ func (b *breaker) settle(probe bool, went Outcome) {
 	}
 }
 
-// broke tells that an answer, which counts as one since its headers came, broke off or
-// went silent. So a provider whose every answer does is at the rate that lets it rest.
-func (b *breaker) broke() {
-	if b.closed() { // else the probe decides
-		b.circuit.RecordFailure()
-	}
-}
-
 // restingFault is the fault of a call that was not made.
 func (c *Client) restingFault() error {
 	left := c.breaker.circuit.RemainingDelay()

@@ -71,19 +71,11 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 		"500 for lack of credit": {body(500, `{"error":{"code":"insufficient_quota"}}`), ask, false},
 		"an answer":              {status(200), ask, false},
 		"a caller who left":      {hang, leave, false},
-		"an answer that hangs":   {begun(hang), ask, true},
-		"one that breaks off":    {begun(drop), ask, true},
-		"one that is too long":   {body(200, strings.Repeat("a", 2000)), ask, false},
-		"one that somebody left": {begun(hang), leave, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			limits := once
-			limits.MaxBytes = 1000
-			switch name {
-			case "no answer in time":
+			if name == "no answer in time" {
 				limits.FirstByte = 20 * time.Millisecond
-			case "an answer that hangs":
-				limits.Idle = 20 * time.Millisecond
 			}
 			f := newFake(t, limits, slow)
 			f.answers(test.answer)
@@ -94,15 +86,6 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 				t.Errorf("knows %+v", got)
 			}
 		})
-	}
-}
-
-// begun sends headers and a piece of an answer, and goes on as then does.
-func begun(then http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write([]byte("a piece"))
-		w.(http.Flusher).Flush()
-		then(w, r)
 	}
 }
 

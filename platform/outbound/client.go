@@ -152,13 +152,11 @@ func (c *Client) attempt(ctx context.Context, request *http.Request, number int)
 	if err != nil {
 		return nil, c.callFault(ctx, err)
 	}
-	body := c.guard(ctx, response.Body)
-	response.Body = body
+	response.Body = c.guard(ctx, response.Body)
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		defer func() { _ = response.Body.Close() }()
 		return nil, StatusFault(c.provider, response)
 	}
-	body.answers = true
 	return response, nil
 }
 

@@ -99,7 +99,10 @@ func (l *listed) UnmarshalJSON(data []byte) error {
 		l.id = entry.Name
 	}
 	if l.id == "" && entry.File != "" {
-		l.id, l.aliases = entry.File, []string{entry.Title}
+		l.id = entry.File
+		if file, _, hashed := strings.Cut(entry.Title, " ["); hashed {
+			l.aliases = []string{entry.Title, file}
+		}
 	}
 	l.ends, _ = entry.Ends.(string)
 	return nil
