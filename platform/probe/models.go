@@ -99,10 +99,8 @@ func (l *listed) UnmarshalJSON(data []byte) error {
 		l.id = entry.Name
 	}
 	if l.id == "" && entry.File != "" {
-		l.id = entry.File
-		if file, _, hashed := strings.Cut(entry.Title, " ["); hashed {
-			l.aliases = []string{entry.Title, file}
-		}
+		file, _, _ := strings.Cut(entry.Title, " [")
+		l.id, l.aliases = entry.File, []string{entry.Title, file}
 	}
 	l.ends, _ = entry.Ends.(string)
 	return nil

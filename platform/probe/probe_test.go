@@ -39,6 +39,7 @@ func TestModelsAreReadInEveryUsualShape(t *testing.T) {
 		`[{"name":"o/flux","aliases":["flux"]}]`:     {{ID: "o/flux", Aliases: []string{"flux"}}},
 		`[{"id":"openai/gpt-4o","shutdown_date":5}]`: {{ID: "openai/gpt-4o"}},
 		`[{"title":"sd15.safetensors [6ce0161689]","model_name":"sd15","hash":"6ce0161689"}]`: {{ID: "sd15", Aliases: []string{"sd15.safetensors [6ce0161689]", "sd15.safetensors"}}},
+		`[{"title":"new.safetensors","model_name":"new","hash":null}]`:                        {{ID: "new", Aliases: []string{"new.safetensors", "new.safetensors"}}},
 		`{"error":"no"}`: nil,
 		`"text"`:         nil,
 		``:               nil,
